@@ -1,0 +1,58 @@
+//! Why a service could not do what a client asked.
+
+/// A refusal or a failure of a [`crate::Service`].
+///
+/// "Nothing stored" means that the key is as it was before the call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// 503 with `Retry-After`: not joined yet, behind, or stopping. Nothing stored.
+    #[error("not ready: {reason}")]
+    NotReady {
+        /// One sentence for people, shown to the client.
+        reason: String,
+    },
+    /// 503: this node's disk or engine failed and its writes stopped for good. An earlier
+    /// acknowledged write is not affected; this one may or may not be on disk.
+    #[error("stopped: {reason}")]
+    Stopped {
+        /// What failed, shown to the client.
+        reason: String,
+    },
+    /// 400: the context token was not made by this cluster for this key. Nothing stored.
+    #[error("bad context token: {reason}")]
+    BadContext {
+        /// What is wrong with it, shown to the client.
+        reason: String,
+    },
+    /// 413: the value is over the coordinator's limit. Nothing stored.
+    #[error("value over {limit_bytes} bytes")]
+    ValueTooLarge {
+        /// The limit in bytes.
+        limit_bytes: usize,
+    },
+    /// 409: the write would leave more siblings than the limit. Nothing stored.
+    #[error("more than {limit} siblings")]
+    TooManySiblings {
+        /// Greatest number of siblings.
+        limit: usize,
+    },
+    /// 409: the write would leave a context of more components than the limit. Nothing stored.
+    #[error("context of more than {limit} components")]
+    ContextTooLarge {
+        /// Greatest number of components.
+        limit: usize,
+    },
+    /// 503: not done in time. A write may or may not be stored, now or a little later.
+    #[error("timed out: {reason}")]
+    Timeout {
+        /// What was waited for, shown to the client.
+        reason: String,
+    },
+    /// 500: a defect. The reason goes to the log, not to the client. A write may or may not be
+    /// stored.
+    #[error("internal error: {reason}")]
+    Internal {
+        /// What went wrong, for the log.
+        reason: String,
+    },
+}
