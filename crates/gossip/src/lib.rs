@@ -1,1 +1,5 @@
 //! gossip
+
+pub mod clock;
+pub mod roster;
+pub mod time;

@@ -1,0 +1,315 @@
+//! Who belongs to the cluster: a replicated set of adds and removes, and where each member is reached.
+//!
+//! A roster is a join: [`Roster::merge`] is commutative, associative and idempotent, so members may
+//! exchange rosters in any order and end equal. A removed id never returns; its add and its removal are
+//! kept for ever. Whether two members mean the same roster is told by [`Roster::version`], a hash of the
+//! whole set and not a number, since two sponsors may each add somebody at one time (H12).
+//!
+//! Names are unique as far as one member can see. Two sponsors cut off from each other can add different
+//! ids under one name; both stay members, because dropping one could drop acknowledged writes. The elder
+//! add (by time, then id) owns the name in [`Roster::by_name`], and both are shown with the start of their
+//! id behind it ([`Roster::shown_name`]), until an operator removes one.
+//!
+//! Belonging is not liveness: a member that is down is a member.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use model::{Hlc, NodeId};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+mod form;
+#[cfg(test)]
+mod tests;
+
+pub use form::{ADDRESS_BYTES_MAX, NAME_BYTES_MAX, check_address, check_name};
+
+/// How many ids, removed ones included, a sponsor lets a roster grow to.
+pub const IDS_MAX: usize = 1_024;
+
+/// How many ids a roster that arrives may hold. Above [`IDS_MAX`], since sponsors cut off from each other
+/// may each fill theirs, and what they agree on later must not be refused.
+pub const IDS_HARD_MAX: usize = 4 * IDS_MAX;
+
+/// Why a roster or a change of it was refused. The roster is unchanged.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RosterError {
+    /// Not 1 to 63 bytes of `a-z A-Z 0-9 - _ .`.
+    #[error("a node's name is 1 to {NAME_BYTES_MAX} of the characters a-z A-Z 0-9 - _ . and {0:?} is not")]
+    Name(String),
+    /// Not `host:port`, or over 255 bytes.
+    #[error("an address is host:port, at most {ADDRESS_BYTES_MAX} bytes, and {0:?} is not")]
+    Address(String),
+    /// The id was removed once, and removed ids never return.
+    #[error("node {0} was removed from the cluster and can never be a member again")]
+    Removed(NodeId),
+    /// The id is not one that was ever added.
+    #[error("node {0} is not in the roster")]
+    Unknown(NodeId),
+    /// The roster holds as many ids as it may.
+    #[error("a roster holds at most {0} ids, removed ones included")]
+    Full(usize),
+}
+
+/// How a node became a member.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Add {
+    /// The sponsor's clock at the add, on the sponsor's disk before the joiner learned of it. All times of
+    /// the new member lie above it (H11).
+    pub at: Hlc,
+    /// The member that let it in; the founder's sponsor is the founder.
+    pub sponsor: NodeId,
+    /// Its name, for people; see [`check_name`].
+    pub name: String,
+}
+
+/// How a node stopped being a member, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Removal {
+    /// The remover's clock.
+    pub at: Hlc,
+    /// The member that removed it: itself when it left.
+    pub by: NodeId,
+}
+
+/// Where a member is reached. Only the member itself changes its contact, and stamps it with its own
+/// clock; the one exception is its first, stamped by the sponsor with the time of the add.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Contact {
+    /// When it was true; the greater stamp wins.
+    pub stamp: Hlc,
+    /// `host:port` of frames (TCP) and heartbeats (UDP).
+    pub gossip: String,
+    /// `host:port` of the HTTP API.
+    pub http: String,
+}
+
+/// The hash of who belongs: equal versions mean equal adds and removes. Contacts do not count.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct RosterVersion(pub [u8; 16]);
+
+impl fmt::Display for RosterVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RosterVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RosterVersion({self})")
+    }
+}
+
+/// What a merge changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RosterChange {
+    /// An add or a removal: the version is another.
+    pub members: bool,
+    /// A contact: the contacts' version is another.
+    pub contacts: bool,
+}
+
+impl RosterChange {
+    /// Whether anything changed and must be put on disk.
+    pub fn any(self) -> bool {
+        self.members || self.contacts
+    }
+}
+
+/// The replicated set of members. Always within its bounds, decoded ones too: see [`Roster::check`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "form::RosterForm")]
+pub struct Roster {
+    adds: BTreeMap<NodeId, Add>,
+    removes: BTreeMap<NodeId, Removal>,
+    contacts: BTreeMap<NodeId, Contact>,
+}
+
+impl Roster {
+    /// The roster of a node that founds: itself alone, its own sponsor.
+    ///
+    /// # Errors
+    /// [`RosterError::Name`].
+    pub fn found(id: NodeId, name: &str, at: Hlc) -> Result<Self, RosterError> {
+        let mut roster = Self::default();
+        roster.add(id, Add { at, sponsor: id, name: name.to_owned() })?;
+        Ok(roster)
+    }
+
+    /// Adds a member. Adding an id again keeps the earlier add.
+    ///
+    /// # Errors
+    /// A bad name, a removed id, a roster that holds [`IDS_MAX`] ids; the roster is unchanged.
+    pub fn add(&mut self, id: NodeId, add: Add) -> Result<RosterChange, RosterError> {
+        check_name(&add.name)?;
+        if self.removes.contains_key(&id) {
+            return Err(RosterError::Removed(id));
+        }
+        if self.adds.len() >= IDS_MAX && !self.adds.contains_key(&id) {
+            return Err(RosterError::Full(IDS_MAX));
+        }
+        Ok(RosterChange { members: join_add(&mut self.adds, id, &add), contacts: false })
+    }
+
+    /// Removes a member for ever, and forgets its contact. Removing it again keeps the earlier removal.
+    ///
+    /// # Errors
+    /// [`RosterError::Unknown`] for an id that was never added; the roster is unchanged.
+    pub fn remove(&mut self, id: NodeId, removal: Removal) -> Result<RosterChange, RosterError> {
+        if !self.adds.contains_key(&id) {
+            return Err(RosterError::Unknown(id));
+        }
+        let members = join_removal(&mut self.removes, id, removal);
+        let contacts = self.contacts.remove(&id).is_some();
+        Ok(RosterChange { members, contacts })
+    }
+
+    /// Sets where a member is reached, if the stamp is greater than the known one's.
+    ///
+    /// # Errors
+    /// A bad address, or an id that is no member; the roster is unchanged.
+    pub fn set_contact(&mut self, id: NodeId, contact: Contact) -> Result<RosterChange, RosterError> {
+        check_address(&contact.gossip)?;
+        check_address(&contact.http)?;
+        if !self.contains(id) {
+            return Err(RosterError::Unknown(id));
+        }
+        Ok(RosterChange { members: false, contacts: join_contact(&mut self.contacts, id, &contact) })
+    }
+
+    /// Takes in all that another roster knows: the join of both.
+    ///
+    /// # Errors
+    /// [`RosterError::Full`] when both together hold more than [`IDS_HARD_MAX`] ids; this roster is
+    /// unchanged.
+    pub fn merge(&mut self, other: &Self) -> Result<RosterChange, RosterError> {
+        let new = other.adds.keys().filter(|id| !self.adds.contains_key(id)).count();
+        if self.adds.len() + new > IDS_HARD_MAX {
+            return Err(RosterError::Full(IDS_HARD_MAX));
+        }
+        let mut change = RosterChange::default();
+        for (id, add) in &other.adds {
+            change.members |= join_add(&mut self.adds, *id, add);
+        }
+        for (id, removal) in &other.removes {
+            change.members |= join_removal(&mut self.removes, *id, *removal);
+            change.contacts |= self.contacts.remove(id).is_some();
+        }
+        for (id, contact) in &other.contacts {
+            if !self.removes.contains_key(id) {
+                change.contacts |= join_contact(&mut self.contacts, *id, contact);
+            }
+        }
+        Ok(change)
+    }
+
+    /// The members, ascending by id: added and not removed.
+    pub fn members(&self) -> impl Iterator<Item = NodeId> {
+        self.adds.keys().copied().filter(|id| !self.removes.contains_key(id))
+    }
+
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        self.members().count()
+    }
+
+    /// Whether nobody belongs: the roster of a node that has not joined yet.
+    pub fn is_empty(&self) -> bool {
+        self.members().next().is_none()
+    }
+
+    /// Whether the id is a member's.
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.adds.contains_key(&id) && !self.removes.contains_key(&id)
+    }
+
+    /// How the id was removed, or none.
+    pub fn removal(&self, id: NodeId) -> Option<Removal> {
+        self.removes.get(&id).copied()
+    }
+
+    /// How the id was added, removed since or not.
+    pub fn added(&self, id: NodeId) -> Option<&Add> {
+        self.adds.get(&id)
+    }
+
+    /// Every id that was removed, ascending.
+    pub fn removed(&self) -> impl Iterator<Item = (NodeId, Removal)> {
+        self.removes.iter().map(|(id, removal)| (*id, *removal))
+    }
+
+    /// Where the member is reached, when known.
+    pub fn contact(&self, id: NodeId) -> Option<&Contact> {
+        self.contacts.get(&id)
+    }
+
+    /// The name the id was added under, removed since or not.
+    pub fn name(&self, id: NodeId) -> Option<&str> {
+        self.adds.get(&id).map(|add| add.name.as_str())
+    }
+
+    /// The member of this name; of several (see the module's words on names) the one of the elder add.
+    pub fn by_name(&self, name: &str) -> Option<NodeId> {
+        self.all_by_name(name).into_iter().next()
+    }
+
+    /// All members of this name, the elder add first.
+    pub fn all_by_name(&self, name: &str) -> Vec<NodeId> {
+        let mut found: Vec<(Hlc, NodeId)> = self
+            .adds
+            .iter()
+            .filter(|(id, add)| add.name == name && !self.removes.contains_key(id))
+            .map(|(id, add)| (add.at, *id))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// What people see: the name, and where several members have it, `name#` and the first eight digits of
+    /// the id. An id that was never added is shown as its digits.
+    pub fn shown_name(&self, id: NodeId) -> String {
+        let Some(name) = self.name(id) else { return id.to_string() };
+        let shared = self.all_by_name(name).iter().any(|other| *other != id);
+        if !shared || !self.contains(id) {
+            return name.to_owned();
+        }
+        let digits = id.to_string();
+        format!("{name}#{}", digits.get(..8).unwrap_or(&digits))
+    }
+
+    /// The version: a hash of all adds and removes.
+    pub fn version(&self) -> RosterVersion {
+        form::members_version(&self.adds, &self.removes)
+    }
+
+    /// A hash of all contacts, so that peers can tell whether one knows newer addresses.
+    pub fn contacts_version(&self) -> RosterVersion {
+        form::contacts_version(&self.contacts)
+    }
+}
+
+/// The earlier add stands. A joiner that asked two sponsors has all its times above the later of the two
+/// it was told, so the earlier is the safe one to count from.
+fn join_add(adds: &mut BTreeMap<NodeId, Add>, id: NodeId, add: &Add) -> bool {
+    match adds.get(&id) {
+        Some(known) if known <= add => false,
+        _ => adds.insert(id, add.clone()).as_ref() != Some(add),
+    }
+}
+
+/// The earlier removal stands.
+fn join_removal(removes: &mut BTreeMap<NodeId, Removal>, id: NodeId, removal: Removal) -> bool {
+    match removes.get(&id) {
+        Some(known) if *known <= removal => false,
+        _ => removes.insert(id, removal) != Some(removal),
+    }
+}
+
+/// The later contact stands; of two with one stamp, which a member never makes, the greater.
+fn join_contact(contacts: &mut BTreeMap<NodeId, Contact>, id: NodeId, contact: &Contact) -> bool {
+    match contacts.get(&id) {
+        Some(known) if known >= contact => false,
+        _ => contacts.insert(id, contact.clone()).as_ref() != Some(contact),
+    }
+}
