@@ -1,1 +1,5 @@
-//! node
+//! The `mangrove` program: settings, logging, the driver that runs a node, and the command line.
+
+pub mod exit;
+pub mod logging;
+pub mod settings;

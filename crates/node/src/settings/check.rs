@@ -1,0 +1,169 @@
+//! From settings as they were written to [`Settings`] that hold and fit together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::values::{self, NodeName, Written};
+use super::{
+    Durability, Flags, GOSSIP_PORT, HTTP_PORT, LogFormat, Settings, SettingsError, VALUE_BYTES_LIMIT,
+};
+
+const REPAIR_INTERVAL_MIN: Duration = Duration::from_millis(10);
+const REPAIR_INTERVAL_MAX: Duration = Duration::from_secs(3600);
+const FANOUT_MAX: usize = 64;
+
+/// Who said the value of a setting.
+type SaidBy<'a> = &'a dyn Fn(&str) -> String;
+
+/// Reads every value and checks them against each other.
+pub(crate) fn settings(written: &Flags, said_by: SaidBy<'_>) -> Result<Settings, SettingsError> {
+    let reader = Reader { said_by };
+    let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let default_dir = || PathBuf::from("mangrove-data/node");
+    let settings = Settings {
+        data_dir: reader.read("data_dir", &written.data_dir, data_dir)?.unwrap_or_else(default_dir),
+        http: reader.read("http", &written.http, values::bind_address)?.unwrap_or(loopback(HTTP_PORT)),
+        gossip: reader
+            .read("gossip", &written.gossip, values::bind_address)?
+            .unwrap_or(loopback(GOSSIP_PORT)),
+        advertise: written.advertise.clone().map(|text| text.0),
+        join: reader.seeds(&written.join)?,
+        found: reader.read("found", &written.found, values::switch)?.unwrap_or(false),
+        name: reader.read("name", &written.name, name)?.unwrap_or_else(NodeName::of_this_machine),
+        insecure: reader.read("insecure", &written.insecure, values::switch)?.unwrap_or(false),
+        log_format: reader.read("log_format", &written.log_format, log_format)?.unwrap_or(LogFormat::Pretty),
+        log_level: reader.read("log_level", &written.log_level, log_level)?.unwrap_or(tracing::Level::INFO),
+        repair_interval: reader
+            .read("repair_interval", &written.repair_interval, repair_interval)?
+            .unwrap_or(Duration::from_secs(1)),
+        rumors: reader.read("rumors", &written.rumors, values::switch)?.unwrap_or(true),
+        anti_entropy: reader.read("anti_entropy", &written.anti_entropy, values::switch)?.unwrap_or(true),
+        value_bytes_max: reader
+            .read("value_bytes_max", &written.value_bytes_max, value_bytes)?
+            .unwrap_or(1 << 20),
+        fanout: reader.read("fanout", &written.fanout, fanout)?.unwrap_or(3),
+        durability: reader.read("durability", &written.durability, durability)?.unwrap_or(Durability::Fsync),
+    };
+    let advertise_port = if settings.gossip.port() == 0 { GOSSIP_PORT } else { settings.gossip.port() };
+    let advertise =
+        reader.read("advertise", &written.advertise, |text| values::reachable(text, advertise_port))?;
+    fitting(Settings { advertise, ..settings }, said_by)
+}
+
+/// Reads values so that an error says which one and who said it.
+struct Reader<'a> {
+    said_by: SaidBy<'a>,
+}
+
+impl Reader<'_> {
+    fn read<T>(
+        &self,
+        key: &str,
+        written: &Option<Written>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, SettingsError> {
+        written.as_ref().map(|text| self.one(key, text, read)).transpose()
+    }
+
+    fn one<T>(
+        &self,
+        key: &str,
+        written: &Written,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, SettingsError> {
+        read(written.0.trim()).map_err(|wants| {
+            SettingsError(format!("{} is {:?}, but it {wants}", (self.said_by)(key), written.0))
+        })
+    }
+
+    fn seeds(&self, written: &[Written]) -> Result<Vec<String>, SettingsError> {
+        written
+            .iter()
+            .map(|text| self.one("join", text, |text| values::reachable(text, GOSSIP_PORT)))
+            .collect()
+    }
+}
+
+fn data_dir(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("wants a folder".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+fn name(text: &str) -> Result<NodeName, String> {
+    NodeName::new(text).map_err(str::to_owned)
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("wants pretty or json".to_owned()),
+    }
+}
+
+fn log_level(text: &str) -> Result<tracing::Level, String> {
+    let known = ["error", "warn", "info", "debug", "trace"];
+    let level = known.contains(&text).then(|| text.parse().ok()).flatten();
+    level.ok_or_else(|| "wants error, warn, info, debug or trace".to_owned())
+}
+
+fn durability(text: &str) -> Result<Durability, String> {
+    match text {
+        "fsync" => Ok(Durability::Fsync),
+        "interval" => Ok(Durability::Interval),
+        _ => Err("wants fsync or interval".to_owned()),
+    }
+}
+
+fn repair_interval(text: &str) -> Result<Duration, String> {
+    let interval = values::duration(text)?;
+    if (REPAIR_INTERVAL_MIN..=REPAIR_INTERVAL_MAX).contains(&interval) {
+        return Ok(interval);
+    }
+    Err("wants 10ms to 1h".to_owned())
+}
+
+fn value_bytes(text: &str) -> Result<u64, String> {
+    let bytes = values::bytes(text)?;
+    if (1..=VALUE_BYTES_LIMIT).contains(&bytes) { Ok(bytes) } else { Err("wants 1 to 16MiB".to_owned()) }
+}
+
+fn fanout(text: &str) -> Result<usize, String> {
+    let members = text.parse().ok().filter(|members| (1..=FANOUT_MAX).contains(members));
+    members.ok_or_else(|| "wants a number from 1 to 64".to_owned())
+}
+
+/// Checks what single values cannot show.
+fn fitting(settings: Settings, said_by: SaidBy<'_>) -> Result<Settings, SettingsError> {
+    for (key, address) in [("http", settings.http), ("gossip", settings.gossip)] {
+        if !settings.insecure && !address.ip().is_loopback() {
+            return Err(SettingsError(format!(
+                "{} is {address}, which other machines can reach, and nothing is encrypted or authenticated yet: \
+                 choose a loopback address like 127.0.0.1:{}, or add --insecure if the network is private",
+                said_by(key),
+                address.port()
+            )));
+        }
+    }
+    if settings.gossip.ip().is_unspecified() && settings.advertise.is_none() {
+        return Err(SettingsError(format!(
+            "{} is {}, which is no address that others could reach: add --advertise HOST:{} with the name or \
+             address under which they do",
+            said_by("gossip"),
+            settings.gossip,
+            settings.gossip.port()
+        )));
+    }
+    if settings.http.port() != 0 && settings.http.port() == settings.gossip.port() && overlap(&settings) {
+        return Err(SettingsError(format!(
+            "HTTP and gossip cannot both listen on port {}: change --http or --gossip",
+            settings.http.port()
+        )));
+    }
+    Ok(settings)
+}
+
+fn overlap(settings: &Settings) -> bool {
+    let (http, gossip) = (settings.http.ip(), settings.gossip.ip());
+    http == gossip || http.is_unspecified() || gossip.is_unspecified()
+}
