@@ -19,7 +19,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mangrove-client", &["mangrove-model"]),
     (
         "mangrove",
-        &["mangrove-model", "mangrove-merkle", "mangrove-storage", "mangrove-gossip", "mangrove-http", "mangrove-client"],
+        &[
+            "mangrove-model",
+            "mangrove-merkle",
+            "mangrove-storage",
+            "mangrove-gossip",
+            "mangrove-http",
+            "mangrove-client",
+        ],
     ),
     (
         "mangrove-benches",
@@ -39,15 +46,27 @@ const ARROWS: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &["model", "merkle", "gossip"];
 
 /// What pure crates must not depend on, directly.
-const IMPURE_PACKAGES: &[&str] = &["tokio", "tokio-util", "axum", "hyper", "reqwest", "sled", "mio", "socket2"];
+const IMPURE_PACKAGES: &[&str] =
+    &["tokio", "tokio-util", "axum", "hyper", "reqwest", "sled", "mio", "socket2"];
 
 /// What pure crates must not name: these paths and all below them.
-const IMPURE_PATHS: &[&str] =
-    &["tokio", "axum", "hyper", "reqwest", "std::net", "std::thread", "std::fs", "std::process", "std::env", "rand::rng"];
+const IMPURE_PATHS: &[&str] = &[
+    "tokio",
+    "axum",
+    "hyper",
+    "reqwest",
+    "std::net",
+    "std::thread",
+    "std::fs",
+    "std::process",
+    "std::env",
+    "rand::rng",
+];
 
 /// What pure crates must not name in any path, wherever it was imported from. A `HashMap`'s order differs
 /// from run to run, so a seed would not replay.
-const IMPURE_WORDS: &[&str] = &["Instant", "SystemTime", "HashMap", "HashSet", "RandomState", "thread_rng", "ThreadRng", "SysRng"];
+const IMPURE_WORDS: &[&str] =
+    &["Instant", "SystemTime", "HashMap", "HashSet", "RandomState", "thread_rng", "ThreadRng", "SysRng"];
 
 fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
@@ -68,7 +87,10 @@ fn dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
         .iter()
         .map(|package| {
             let used = package["dependencies"].as_array().unwrap().iter();
-            (text(&package["name"]), used.filter(|one| one["kind"] != "dev").map(|one| text(&one["name"])).collect())
+            (
+                text(&package["name"]),
+                used.filter(|one| one["kind"] != "dev").map(|one| text(&one["name"])).collect(),
+            )
         })
         .collect()
 }
@@ -112,7 +134,8 @@ fn is_or_is_below(name: &str, path: &str) -> bool {
 /// Whether a file names an outside crate. Where a module of the same name is declared, the name is the module's.
 fn names_crate(source: &Source, outside: &str) -> bool {
     let file = parse(source);
-    let own_module = file.items.iter().any(|item| matches!(item, syn::Item::Mod(module) if module.ident == outside));
+    let own_module =
+        file.items.iter().any(|item| matches!(item, syn::Item::Mod(module) if module.ident == outside));
     !own_module && names(&file).iter().any(|name| is_or_is_below(name, outside))
 }
 
@@ -140,13 +163,19 @@ fn pure_crates_know_no_clock_no_socket_and_no_thread() {
 #[test]
 fn sled_is_named_in_one_file() {
     let files = files_naming("sled");
-    assert!(matches!(files.as_slice(), [one] if one.starts_with("crates/storage/src/")), "sled is named in {files:?}");
+    assert!(
+        matches!(files.as_slice(), [one] if one.starts_with("crates/storage/src/")),
+        "sled is named in {files:?}"
+    );
 }
 
 #[test]
 fn foca_is_named_in_one_file() {
     let files = files_naming("foca");
-    assert!(matches!(files.as_slice(), [one] if one.starts_with("crates/gossip/src/")), "foca is named in {files:?}");
+    assert!(
+        matches!(files.as_slice(), [one] if one.starts_with("crates/gossip/src/")),
+        "foca is named in {files:?}"
+    );
 }
 
 // The checks themselves, fed what they must refuse.
@@ -166,7 +195,14 @@ fn a_wrong_arrow_is_found() {
     dependencies.push(serde_json::json!({"name": "mangrove-http", "kind": "dev"}));
     packages.push(serde_json::json!({"name": "mangrove-new", "dependencies": []}));
     let wrong = wrong_arrows(&metadata);
-    assert_eq!(wrong, ["mangrove-model -> mangrove-storage", "mangrove-new has no line in ARROWS", "mangrove-model -> tokio"]);
+    assert_eq!(
+        wrong,
+        [
+            "mangrove-model -> mangrove-storage",
+            "mangrove-new has no line in ARROWS",
+            "mangrove-model -> tokio"
+        ]
+    );
 }
 
 #[test]
@@ -183,7 +219,7 @@ fn a_clock_in_a_pure_crate_is_found_in_every_form() {
         "async fn f() { tokio::time::sleep(DELAY).await }",
         "fn f() -> Vec<std::collections::HashMap<u8, u8>> { Vec::new() }",
     ] {
-        assert_eq!(impure_names(&source(bad)).len(), 1, "{bad}");
+        assert!(!impure_names(&source(bad)).is_empty(), "{bad}");
     }
 }
 

@@ -105,7 +105,10 @@ impl Cluster {
 
     fn try_compose(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(self.compose[0]);
-        command.args(&self.compose[1..]).args(["-p", &self.project, "-f"]).arg(repo_root().join("deploy/compose.yaml"));
+        command
+            .args(&self.compose[1..])
+            .args(["-p", &self.project, "-f"])
+            .arg(repo_root().join("deploy/compose.yaml"));
         for (name, port) in ["N1_PORT", "N2_PORT", "N3_PORT"].into_iter().zip(self.ports) {
             command.env(name, port.to_string());
         }
@@ -119,7 +122,10 @@ impl Drop for Cluster {
             for node in NODES {
                 let log = self.log(node);
                 let lines: Vec<&str> = log.lines().collect();
-                eprintln!("--- the last of {node}'s log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+                eprintln!(
+                    "--- the last of {node}'s log:\n{}",
+                    lines[lines.len().saturating_sub(40)..].join("\n")
+                );
             }
         }
         if let Err(error) = self.try_compose(&["down", "--volumes", "--timeout", "10"]) {

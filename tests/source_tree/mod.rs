@@ -1,6 +1,6 @@
 //! What the tests about the source text share: the files of the repository, and what each file names.
 
-#![allow(dead_code)] // each test binary uses its own part
+#![allow(dead_code, unused_imports)] // each test binary uses its own part
 
 mod names;
 
@@ -41,8 +41,10 @@ fn collect(top: &Path, path: &Path, files: &mut Vec<Source>) {
         if path.ends_with("target") {
             return;
         }
-        let mut inside: Vec<PathBuf> =
-            fs::read_dir(path).expect("a readable folder").map(|entry| entry.expect("an entry").path()).collect();
+        let mut inside: Vec<PathBuf> = fs::read_dir(path)
+            .expect("a readable folder")
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
         inside.sort();
         for child in inside {
             collect(top, &child, files);
@@ -62,9 +64,12 @@ pub fn parse(source: &Source) -> syn::File {
 /// The source files of a crate that are part of the program: its `src`, without what only its tests compile.
 pub fn program_sources(crate_folder: &str) -> Vec<Source> {
     let all = rust_sources(&[&format!("{crate_folder}/src")]);
-    let test_only: Vec<String> = all.iter().flat_map(|source| cfg_test_modules(&source.path, &parse(source))).collect();
+    let test_only: Vec<String> =
+        all.iter().flat_map(|source| cfg_test_modules(&source.path, &parse(source))).collect();
     let is_test = |path: &str| {
-        test_only.iter().any(|module| path == format!("{module}.rs") || path.starts_with(&format!("{module}/")))
+        test_only
+            .iter()
+            .any(|module| path == format!("{module}.rs") || path.starts_with(&format!("{module}/")))
     };
     all.into_iter().filter(|source| !is_test(&source.path)).collect()
 }
