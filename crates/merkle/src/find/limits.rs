@@ -1,0 +1,19 @@
+//! The bounds of a search.
+
+/// The most bytes a [`crate::FindMessage`] takes in bincode's standard form: 256 KiB.
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// The most messages in one turn, so 4 MiB a turn.
+pub(crate) const TURN_PARTS_MAX: u32 = 16;
+
+/// Bytes of a message kept free for its tags and lengths.
+pub(crate) const HEADER_BYTES: usize = 64;
+
+/// The most entries read from the view at once.
+pub(crate) const SCAN_ENTRIES: usize = 1024;
+
+/// A step ends when it has found this many entries, or one page of a scan more.
+pub(crate) const STEP_FOUND: usize = 1024;
+
+/// A step ends when it has read about this many entries or ranges without having to send a message.
+pub(crate) const STEP_SCANNED: usize = 8192;

@@ -1,0 +1,26 @@
+//! Finding what differs between two frozen views: a pure state machine, the same type on both sides.
+//!
+//! The two sides take turns. A turn is up to [`limits::TURN_PARTS_MAX`] messages; it answers what the other side
+//! asked in its last turn, and asks about the ranges that are still open, lowest tokens first. Asking is showing:
+//! one's own truncated digests of the ranges one level down, or, at the leaves, one's own tags of the entries.
+//! The answer is a bitmap of what differed. Both sides keep the same list of open ranges, the [`frontier`].
+
+mod answer;
+mod bits;
+mod blob;
+mod error;
+mod finder;
+mod frontier;
+mod hear;
+mod job;
+mod limits;
+mod message;
+mod plan;
+mod speak;
+mod width;
+
+pub use error::FindError;
+pub use finder::{FindStep, Finder, Next};
+pub use limits::MESSAGE_BYTES_MAX;
+pub use message::FindMessage;
+pub use width::Width;

@@ -1,0 +1,187 @@
+//! Making the messages of one's own turn.
+
+use super::{
+    answer::{Asked, Children},
+    blob::Blob,
+    error::FindError,
+    finder::{Finder, State},
+    frontier::{Front, Span},
+    limits::{HEADER_BYTES, MESSAGE_BYTES_MAX, SCAN_ENTRIES, TURN_PARTS_MAX},
+    message::{Body, Depth, FindMessage, varint_bytes},
+    plan::Tagger,
+    width::Width,
+};
+use crate::frozen::Frozen;
+
+/// Bytes that the number of tags in one range takes at most.
+const COUNT_BYTES: usize = 5;
+
+impl Finder {
+    /// The next message of the own turn; `parts` is how many it has had.
+    pub(super) fn speak(&mut self, frozen: &impl Frozen, parts: u32) -> Result<FindMessage, FindError> {
+        let answers = Blob(std::mem::take(&mut self.answers).into_bytes());
+        let room = MESSAGE_BYTES_MAX.saturating_sub(HEADER_BYTES + answers.0.len());
+        let body = match self.frontier.front() {
+            _ if !self.may_ask() => Body::Answers { answers },
+            Front::Ranges { bits, .. } if bits >= self.plan.leaf_bits => {
+                let mut tags = self.show_tags(frozen, room)?;
+                self.remember(Asked::Tags(tags.spans));
+                let counts = std::mem::take(&mut tags.counts);
+                Body::Tags {
+                    more: self.has_more(parts),
+                    answers,
+                    upto: tags.upto,
+                    counts,
+                    tags: Blob(tags.tags),
+                }
+            }
+            _ => {
+                let (bits, digests) = self.show_digests(frozen, room)?;
+                Body::Digests {
+                    depth: Depth::new(bits, self.has_more(parts)),
+                    answers,
+                    digests: Blob(digests),
+                }
+            }
+        };
+        let is_end = matches!(body, Body::Answers { .. }) && self.frontier.front() == Front::Empty;
+        self.state = match &body {
+            _ if is_end => State::Ending,
+            Body::Digests { depth, .. } if depth.more() => State::Speaking { parts: parts + 1 },
+            Body::Tags { more: true, .. } => State::Speaking { parts: parts + 1 },
+            _ => State::Listening { parts: 0 },
+        };
+        self.turn_depth = None;
+        Ok(FindMessage(body))
+    }
+
+    fn has_more(&self, parts: u32) -> bool {
+        parts + 1 < TURN_PARTS_MAX && self.may_ask()
+    }
+
+    /// True when something is open that this side may ask about.
+    fn may_ask(&self) -> bool {
+        match self.frontier.front() {
+            Front::Empty => false,
+            Front::Fresh { .. } => true,
+            Front::Ranges { bits, .. } => bits < self.plan.leaf_bits || self.plan.tagger != Tagger::Peer,
+        }
+    }
+
+    /// Takes as many open ranges as fit and gives the digests one step under them, with their depth.
+    fn show_digests(&mut self, frozen: &impl Frozen, room: usize) -> Result<(u8, Vec<u8>), FindError> {
+        let fit = room / self.width.digest_bytes();
+        let (bits, spread, parents) = match self.frontier.front() {
+            Front::Fresh { first } => {
+                let bits = self.plan.start_bits;
+                let left = (1_u64 << bits) - (first >> (64 - bits));
+                (bits, 0, self.frontier.take_fresh(bits, fit.min(left as usize)))
+            }
+            Front::Ranges { bits: above, len } => {
+                let bits = self.plan.next_bits(above);
+                let spread = bits - above;
+                (bits, spread, self.frontier.take(len.min(fit >> spread)))
+            }
+            Front::Empty => (0, 0, None),
+        };
+        let children = Children::new(bits, spread, parents.unwrap_or_default());
+        let mut digests = Vec::with_capacity(children.len() * self.width.digest_bytes());
+        for digest in frozen.ranges(&children.prefixes())? {
+            self.width.push_digest(digest, &mut digests);
+        }
+        self.remember(Asked::Digests(children));
+        Ok((bits, digests))
+    }
+
+    /// Takes as many open leaves as fit, the last one maybe in part, and gives the tags of their entries.
+    fn show_tags(&mut self, frozen: &impl Frozen, room: usize) -> Result<ShownTags, FindError> {
+        let mut shown = ShownTags::default();
+        let mut whole = 0;
+        while let Some(span) = self.frontier.span(whole) {
+            let used = shown.tags.len() + shown.counts_bytes + COUNT_BYTES;
+            let fit = room.saturating_sub(used) / self.width.tag_bytes();
+            if fit == 0 {
+                break;
+            }
+            match shown.show_span(frozen, self.width, span, fit)? {
+                Fit::Whole => whole += 1,
+                Fit::Upto(upto) => {
+                    shown.upto = Some(upto);
+                    break;
+                }
+                Fit::None { token } if shown.counts.is_empty() => return Err(FindError::Crowded { token }),
+                Fit::None { .. } => break,
+            }
+        }
+        let taken = self.frontier.take(whole);
+        let cut = shown.upto.is_none_or(|upto| self.frontier.cut(upto));
+        if taken.is_none() || !cut { Err(FindError::ViewChanged) } else { Ok(shown) }
+    }
+}
+
+/// Tags of the entries in some spans.
+#[derive(Debug, Default)]
+struct ShownTags {
+    spans: Vec<(Span, usize)>,
+    counts: Vec<u32>,
+    counts_bytes: usize,
+    tags: Vec<u8>,
+    upto: Option<u64>,
+}
+
+/// How much of a span fitted.
+enum Fit {
+    Whole,
+    /// All of its tokens up to this one.
+    Upto(u64),
+    /// Nothing: the entries of its first token, this one, are too many.
+    None {
+        token: u64,
+    },
+}
+
+impl ShownTags {
+    /// Adds the tags of a span's entries if there are at most `fit`, else of as many whole tokens as fit.
+    fn show_span(
+        &mut self,
+        frozen: &impl Frozen,
+        width: Width,
+        mut span: Span,
+        fit: usize,
+    ) -> Result<Fit, FindError> {
+        let tags_before = self.tags.len();
+        let mut tokens: Vec<u64> = Vec::new();
+        let mut after: Option<(u64, Box<[u8]>)> = None;
+        let too_many = loop {
+            let resume = after.as_ref().map(|(token, key)| (*token, &**key));
+            let limit = SCAN_ENTRIES.min(fit - tokens.len() + 1);
+            let mut page = frozen.entries(span.first, span.last, resume, limit)?;
+            let is_last = page.len() < limit;
+            let over = page.get(fit - tokens.len()..).and_then(|over| over.first()).map(|(token, ..)| *token);
+            page.truncate(fit - tokens.len());
+            for (token, _, digest) in &page {
+                tokens.push(*token);
+                width.push_tag(*digest, &mut self.tags);
+            }
+            if over.is_some() || is_last {
+                break over;
+            }
+            after = page.pop().map(|(token, key, _)| (token, key));
+        };
+        let mut fitted = Fit::Whole;
+        if let Some(token) = too_many {
+            let kept = tokens.partition_point(|shown| *shown < token);
+            tokens.truncate(kept);
+            self.tags.truncate(tags_before + kept * width.tag_bytes());
+            if kept == 0 {
+                return Ok(Fit::None { token });
+            }
+            span.last = token - 1;
+            fitted = Fit::Upto(span.last);
+        }
+        self.counts.push(tokens.len() as u32);
+        self.counts_bytes += varint_bytes(tokens.len() as u64);
+        self.spans.push((span, tokens.len()));
+        Ok(fitted)
+    }
+}

@@ -1,0 +1,76 @@
+//! What a search reads of a store: everything as of one instant.
+
+use thiserror::Error;
+
+use crate::{digest::RangeDigest, opening::Opening, prefix::Prefix};
+
+/// An entry of a frozen view: its token, its key, its digest.
+pub type FrozenEntry = (u64, Box<[u8]>, u128);
+
+/// Why a frozen view cannot answer. A session that meets it ends and claims nothing; the next one freezes anew.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ViewLost {
+    /// More changed since the freezing than the view may remember.
+    #[error("more has changed since the view was frozen than it can remember")]
+    Overflowed,
+    /// The view was released, or never was.
+    #[error("the view is not open")]
+    Released,
+    /// The range asked for is finer than the leaves.
+    #[error("the range is finer than the leaves of the tree")]
+    TooDeep,
+    /// The store could not read an entry.
+    #[error("the store cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// A store as of one instant, whatever is written meanwhile. All answers of one value must be of the same instant.
+pub trait Frozen {
+    /// Root, leaf bits and size hint.
+    ///
+    /// # Errors
+    /// The view cannot answer any more.
+    fn opening(&self) -> Result<Opening, ViewLost>;
+
+    /// The digest of everything.
+    ///
+    /// # Errors
+    /// The view cannot answer any more.
+    fn root(&self) -> Result<RangeDigest, ViewLost> {
+        Ok(self.opening()?.root)
+    }
+
+    /// The digest of a range of at most as many bits as the opening's `leaf_bits`.
+    ///
+    /// # Errors
+    /// The view cannot answer any more, or the range is finer than that.
+    fn range(&self, prefix: Prefix) -> Result<RangeDigest, ViewLost>;
+
+    /// The digests of many ranges, in their order. Worth overriding where one lock can serve them all; at most
+    /// 90,000 are asked for at a time.
+    ///
+    /// # Errors
+    /// As [`Frozen::range`].
+    fn ranges(&self, prefixes: &[Prefix]) -> Result<Vec<RangeDigest>, ViewLost> {
+        prefixes.iter().map(|prefix| self.range(*prefix)).collect()
+    }
+
+    /// Up to `limit` entries with tokens in `first..=last`, in (token, key) order, from the first one after `after`
+    /// on. Fewer than `limit` means that there are no more.
+    ///
+    /// # Errors
+    /// The view cannot answer any more.
+    fn entries(
+        &self,
+        first: u64,
+        last: u64,
+        after: Option<(u64, &[u8])>,
+        limit: usize,
+    ) -> Result<Vec<FrozenEntry>, ViewLost>;
+
+    /// The digest of one key's entry, `None` when there is no entry.
+    ///
+    /// # Errors
+    /// The view cannot answer any more.
+    fn digest_of(&self, token: u64, key: &[u8]) -> Result<Option<u128>, ViewLost>;
+}

@@ -1,0 +1,103 @@
+//! A few signed counters from which two sides can tell about how many keys differ between them.
+
+use serde::{Deserialize, Serialize};
+
+/// How many counters there are. More sharpen the estimate (8 are right within a factor of two nearly always) and
+/// make every opening longer by two bytes each.
+const COUNTERS: usize = 8;
+
+/// Counter j is the sum over all entries of sign_j(token) * bit_j(digest), modulo 2^16.
+///
+/// The mean square of the difference of two hints is half the number of keys that differ, for any mix of changed and
+/// missing keys. It decides only where a search starts, so a wrong or hostile hint costs bytes and nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[u8; 16]", into = "[u8; 16]")]
+pub struct SizeHint {
+    counters: [i16; COUNTERS],
+}
+
+impl SizeHint {
+    /// Takes in that the entry at `token` went from `old` to `new`; `None` stands for no entry.
+    pub fn change(&mut self, token: u64, old: Option<u128>, new: Option<u128>) {
+        let (old, new) = (bits_of(old), bits_of(new));
+        for (j, counter) in self.counters.iter_mut().enumerate() {
+            let bit = |byte: u8| i16::from(byte >> j & 1);
+            let sign = 1 - 2 * ((token >> j & 1) as i16);
+            *counter = counter.wrapping_add(sign * (bit(new) - bit(old)));
+        }
+    }
+
+    /// About how many keys differ between the two stores these hints were taken from.
+    pub fn distance(&self, other: &SizeHint) -> u64 {
+        let squares = self.counters.iter().zip(&other.counters).map(|(mine, theirs)| {
+            let apart = u64::from(mine.wrapping_sub(*theirs).unsigned_abs());
+            apart * apart
+        });
+        2 * squares.sum::<u64>() / COUNTERS as u64
+    }
+}
+
+/// The byte of a digest that the counters look at: its top one, which no truncated digest shows.
+fn bits_of(digest: Option<u128>) -> u8 {
+    digest.map_or(0, |digest| (digest >> 120) as u8)
+}
+
+impl From<[u8; 16]> for SizeHint {
+    fn from(bytes: [u8; 16]) -> SizeHint {
+        let mut hint = SizeHint::default();
+        for (counter, pair) in hint.counters.iter_mut().zip(bytes.chunks_exact(2)) {
+            *counter = pair.try_into().map_or(0, i16::from_le_bytes);
+        }
+        hint
+    }
+}
+
+impl From<SizeHint> for [u8; 16] {
+    fn from(hint: SizeHint) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        for (pair, counter) in bytes.chunks_exact_mut(2).zip(hint.counters) {
+            pair.copy_from_slice(&counter.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn changes_undo_themselves_and_survive_the_wire_form() {
+        let mut hint = SizeHint::default();
+        hint.change(7, None, Some(u128::MAX));
+        hint.change(9, None, Some(u128::MAX / 3));
+        let before = hint;
+        hint.change(7, Some(u128::MAX), Some(1));
+        hint.change(7, Some(1), Some(u128::MAX));
+        assert_eq!(hint, before);
+        assert_eq!(SizeHint::from(<[u8; 16]>::from(hint)), hint);
+    }
+
+    #[test]
+    fn distance_is_near_the_number_of_keys_that_differ() {
+        for differ in [10_u64, 1_000, 50_000] {
+            let mut rng = StdRng::seed_from_u64(differ);
+            let mut near = 0;
+            for _ in 0..20 {
+                let (mut a, mut b) = (SizeHint::default(), SizeHint::default());
+                for _ in 0..differ {
+                    let token = rng.random();
+                    a.change(token, None, Some(rng.random()));
+                    if rng.random() {
+                        b.change(token, None, Some(rng.random()));
+                    }
+                }
+                let told = a.distance(&b);
+                near += u32::from(told >= differ / 3 && told <= differ * 3);
+            }
+            assert!(near >= 18, "{near} of 20 near {differ}");
+        }
+    }
+}
