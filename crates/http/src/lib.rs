@@ -1,13 +1,81 @@
-//! Mangrove's HTTP API: parses requests, calls a [`Service`], maps its errors.
+//! Mangrove's HTTP API: parses requests, calls a [`Service`], maps its errors, decides nothing.
+//!
+//! ```text
+//! PUT GET HEAD DELETE  /v1/kv/{key}     the body is the value; Mangrove-Context, -Siblings, ETag
+//! PUT GET HEAD DELETE  /v1/kv?key=      the same, for keys that URL libraries fold away (`..`)
+//! GET                  /v1/kv           ?prefix= &start= &limit=   {"items": [...], "next": ...}
+//! GET                  /v1/cluster      the cluster as this node sees it
+//! GET                  /healthz         the program runs
+//! GET                  /readyz          the node serves reads and writes
+//! ```
+//! A key is the raw path behind `/v1/kv/`, percent-decoded: slashes as they are, leading and
+//! trailing ones too, and a plus sign is a plus sign. In a query a plus sign is a space, as URL
+//! libraries write it. In JSON keys are percent-encoded and values base64.
+//!
+//! A GET answers with the sibling of the greatest dot, and with all of them for `?siblings=true`.
+//! `Mangrove-Context` comes only with an answer that shows every sibling.
+//!
+//! # Problems
+//! Every refusal and failure is a problem document (RFC 9457) with `type`, `title`, `status`,
+//! `detail` (what to do) and, unless it would be very long, `instance`. The type is
+//! `urn:mangrove:problem:` and one of:
+//!
+//! | type | status | when |
+//! |---|---|---|
+//! | `key-empty` | 400 | the key has no byte |
+//! | `key-too-long` | 400 | the key has more than 1,024 bytes, decoded |
+//! | `key-missing` | 400 | PUT or DELETE of `/v1/kv` without `?key=` |
+//! | `bad-percent-encoding` | 400 | a `%` without two hexadecimal digits, in path or query |
+//! | `unknown-parameter` | 400 | a query parameter not known here; the known ones are named |
+//! | `duplicate-parameter` | 400 | a query parameter given twice |
+//! | `bad-parameter` | 400 | a value it cannot have: `siblings`, or an over-long `prefix`, `start` |
+//! | `bad-limit` | 400 | `limit` is no number from 1 to 1,000 |
+//! | `bad-context` | 400 | a context token of another key or cluster, or a forged one |
+//! | `bad-header` | 400 | a Content-Type too long or not ASCII, a header twice, a Content-Range |
+//! | `bad-body` | 400 | the body's framing is wrong or it broke off |
+//! | `key-not-found` | 404 | nothing there; a tombstone's carries `Mangrove-Context` |
+//! | `no-such-route` | 404 | no such path |
+//! | `method-not-allowed` | 405 | the methods that are there stand in `Allow` |
+//! | `request-timeout` | 408 | the body came too slowly |
+//! | `too-many-siblings` | 409 | the write would leave more siblings than the limit |
+//! | `context-too-large` | 409 | the write would leave a context of too many components |
+//! | `value-too-large` | 413 | over the limit: said before the body is read, or where it passes it |
+//! | `uri-too-long` | 414 | path and query over 16 KiB |
+//! | `unsupported-encoding` | 415 | a Content-Encoding, which would not be given back |
+//! | `headers-too-large` | 431 | headers over 32 KiB |
+//! | `internal` | 500 | a defect; the log says more |
+//! | `unsupported-condition` | 501 | If-Match and the like on a write |
+//! | `not-ready` | 503 | not joined yet, behind, or stopping; with `Retry-After` |
+//! | `writes-stopped` | 503 | the node's disk failed |
+//! | `overloaded` | 503 | too many requests at once; with `Retry-After` |
+//! | `timed-out` | 503 | not done in time; with `Retry-After` |
+//!
+//! Nothing is stored by a request that is answered so, except that `internal`, `timed-out` and
+//! `writes-stopped` cannot tell. What is no HTTP/1 at all (a request line that cannot be parsed,
+//! more than 100 headers, a target over 64 KiB) is answered with its status alone and closed, and
+//! a head that does not come in time is closed without an answer.
 
+mod app;
+mod body;
 mod error;
+mod headers;
+mod kv;
+mod list;
+mod problem;
+mod server;
 mod service;
+mod siblings;
+mod status;
+mod target;
 mod view;
 
+pub use app::{RouterOptions, router};
 pub use error::ServiceError;
+pub use problem::{PROBLEM_TYPE_PREFIX, ProblemKind};
+pub use server::{ServeOptions, serve};
 pub use service::{
-    DeleteRequest, Deleted, Limits, ListItem, ListPage, ListRequest, PutRequest, Read, Service,
-    Version, Written,
+    DeleteRequest, Deleted, Limits, ListItem, ListPage, ListRequest, PutRequest, Read, Service, Version,
+    Written,
 };
 pub use view::{ClusterView, Liveness, MemberView, NodeView, Readiness, RepairView};
 
@@ -16,3 +84,6 @@ pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 
 /// Greatest number of keys on one page of a listing.
 pub const LIST_LIMIT_MAX: usize = 1_000;
+
+/// Number of keys on one page of a listing when the client does not say.
+pub const LIST_LIMIT_DEFAULT: usize = 100;

@@ -21,10 +21,7 @@ pub trait Service: Send + Sync + 'static {
     ///
     /// # Errors
     /// Any [`ServiceError`]; its documentation says which of them leave the key untouched.
-    fn put(
-        &self,
-        request: PutRequest,
-    ) -> impl Future<Output = Result<Written, ServiceError>> + Send;
+    fn put(&self, request: PutRequest) -> impl Future<Output = Result<Written, ServiceError>> + Send;
 
     /// Reads all that is stored under a key. `None`: nothing is, not even a tombstone.
     ///
@@ -37,19 +34,13 @@ pub trait Service: Send + Sync + 'static {
     ///
     /// # Errors
     /// Any [`ServiceError`] but [`ServiceError::ValueTooLarge`].
-    fn delete(
-        &self,
-        request: DeleteRequest,
-    ) -> impl Future<Output = Result<Deleted, ServiceError>> + Send;
+    fn delete(&self, request: DeleteRequest) -> impl Future<Output = Result<Deleted, ServiceError>> + Send;
 
     /// One page of live keys, in ascending byte order.
     ///
     /// # Errors
     /// As [`Service::get`].
-    fn list(
-        &self,
-        request: ListRequest,
-    ) -> impl Future<Output = Result<ListPage, ServiceError>> + Send;
+    fn list(&self, request: ListRequest) -> impl Future<Output = Result<ListPage, ServiceError>> + Send;
 
     /// The cluster as this node sees it. Answers also while the node is not ready.
     fn cluster(&self) -> impl Future<Output = ClusterView> + Send;
@@ -72,9 +63,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 1 MiB a value.
     fn default() -> Self {
-        Limits {
-            value_bytes_max: 1024 * 1024,
-        }
+        Limits { value_bytes_max: 1024 * 1024 }
     }
 }
 

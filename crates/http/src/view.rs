@@ -98,18 +98,12 @@ pub struct Readiness {
 impl Readiness {
     /// Serves reads and writes.
     pub fn yes() -> Self {
-        Readiness {
-            ready: true,
-            reason: None,
-        }
+        Readiness { ready: true, reason: None }
     }
 
     /// Does not, and why.
     pub fn no(reason: impl Into<String>) -> Self {
-        Readiness {
-            ready: false,
-            reason: Some(reason.into()),
-        }
+        Readiness { ready: false, reason: Some(reason.into()) }
     }
 }
 
