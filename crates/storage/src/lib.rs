@@ -1,1 +1,36 @@
-//! storage
+//! Where entries live: engines, and the store that keeps entries, names and tree in step.
+//!
+//! * [`Engine`]: ordered keys, ordered writes, and a flush after which they are on disk.
+//!   [`SledEngine`] is the one on disk, [`MemoryEngine`] the one that crashes on demand. One suite of tests
+//!   runs on both.
+//! * [`Store`]: entries by token and key, names of live keys, and the tree over all of it, changed in one
+//!   critical section. Frozen views for sessions. A failed write or flush, or a damaged record, stops all
+//!   writing for good and says why; nothing is ever answered as if it had not happened.
+//! * [`Flusher`]: group commit.
+//! * [`small_file`] and [`DataDir`]: the rest of what a node keeps on disk.
+//!
+//! No clock, no randomness and, but for the flusher's one thread, no task.
+
+mod aside;
+mod commit;
+mod data_dir;
+mod durable_fs;
+mod engine;
+mod flusher;
+mod mark;
+mod memory;
+mod parts;
+mod sled;
+pub mod small_file;
+mod store;
+
+pub use aside::{MovedAside, move_aside};
+pub use data_dir::{DataDir, DirError};
+pub use engine::{Batch, Engine, EngineError, FIRST_BYTES_CHEAP, Part, Space, Visit, Write};
+pub use flusher::{Flusher, WhenDurable};
+pub use memory::MemoryEngine;
+pub use sled::{OpenedSled, RolledBack, SledEngine, SledOptions};
+pub use store::{
+    CORRUPT_LISTED_MAX, CorruptRecord, Counts, LIST_BYTES_MAX, MergedBatch, OpenReport, Page, Seq, Store,
+    StoreError, UpdateError, Updated, VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId,
+};

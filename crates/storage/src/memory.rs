@@ -1,0 +1,188 @@
+//! The engine of tests and of the simulator: a map in memory that can crash and fail on demand.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::engine::{Batch, Engine, EngineError, Part, Space, Visit, Write, range_is_empty};
+
+/// An engine in memory. What it shows is the live image; what [`MemoryEngine::crash`] leaves is the
+/// durable one. The durable image is kept as the live one and the way back from it, so that a large
+/// store is not held twice.
+#[derive(Debug, Default)]
+pub struct MemoryEngine {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    live: [BTreeMap<Box<[u8]>, Bytes>; 3],
+    /// For each write since the last flush, what was there before it.
+    unflushed: Vec<Undo>,
+    fail_apply_after: Option<usize>,
+    fail_flush: bool,
+    fail_reads: bool,
+    applies: u64,
+    flushes: u64,
+}
+
+#[derive(Debug)]
+struct Undo {
+    space: Space,
+    key: Box<[u8]>,
+    before: Option<Bytes>,
+}
+
+impl MemoryEngine {
+    /// An engine that holds nothing.
+    #[must_use]
+    pub fn new() -> MemoryEngine {
+        MemoryEngine::default()
+    }
+
+    /// Forgets every write since the last flush, as a power cut would, and every fault asked for.
+    pub fn crash(&self) {
+        self.crash_keeping(0);
+    }
+
+    /// Like [`MemoryEngine::crash`], but the first `kept` unflushed writes had reached the disk: single
+    /// writes, so that batches are torn too. A number above [`MemoryEngine::unflushed`] keeps all.
+    pub fn crash_keeping(&self, kept: usize) {
+        let mut state = self.lock();
+        while state.unflushed.len() > kept {
+            let Some(Undo { space, key, before }) = state.unflushed.pop() else { break };
+            let image = state.image(space);
+            match before {
+                Some(value) => image.insert(key, value),
+                None => image.remove(&key),
+            };
+        }
+        // What had reached the disk is what a restarted process finds there.
+        state.unflushed.clear();
+        state.fail_apply_after = None;
+        state.fail_flush = false;
+        state.fail_reads = false;
+    }
+
+    /// How many single writes have not been flushed.
+    #[must_use]
+    pub fn unflushed(&self) -> usize {
+        self.lock().unflushed.len()
+    }
+
+    /// The next apply does the first `kept` writes of its batch and fails.
+    pub fn fail_next_apply(&self, kept: usize) {
+        self.lock().fail_apply_after = Some(kept);
+    }
+
+    /// The next flush fails and makes nothing durable.
+    pub fn fail_next_flush(&self) {
+        self.lock().fail_flush = true;
+    }
+
+    /// Every read fails from now on until a crash.
+    pub fn fail_reads(&self) {
+        self.lock().fail_reads = true;
+    }
+
+    /// How many applies and how many flushes have been asked for since the engine was made.
+    #[must_use]
+    pub fn calls(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.applies, state.flushes)
+    }
+
+    /// Writes straight into both images, past every rule: a disk that changed what it held.
+    pub fn damage(&self, space: Space, key: &[u8], value: Option<Bytes>) {
+        let mut state = self.lock();
+        let image = state.image(space);
+        match value {
+            Some(value) => image.insert(key.into(), value),
+            None => image.remove(key),
+        };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change under this lock is a single map operation: a panic leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn image(&mut self, space: Space) -> &mut BTreeMap<Box<[u8]>, Bytes> {
+        let [entries, names, expiry] = &mut self.live;
+        match space {
+            Space::Entries => entries,
+            Space::Names => names,
+            Space::Expiry => expiry,
+        }
+    }
+
+    fn write(&mut self, write: &Write) {
+        let (space, key, before) = match write {
+            Write::Put { space, key, value } => {
+                (*space, key, self.image(*space).insert(key.clone(), value.clone()))
+            }
+            Write::Remove { space, key } => (*space, key, self.image(*space).remove(key)),
+        };
+        self.unflushed.push(Undo { space, key: key.clone(), before });
+    }
+
+    fn readable(&self) -> Result<(), EngineError> {
+        if self.fail_reads { Err(EngineError::Injected("read")) } else { Ok(()) }
+    }
+}
+
+impl Engine for MemoryEngine {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let mut state = self.lock();
+        state.readable()?;
+        Ok(state.image(space).get(key).cloned())
+    }
+
+    fn range(
+        &self,
+        space: Space,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        _part: Part,
+        visit: Visit<'_>,
+    ) -> Result<(), EngineError> {
+        let mut state = self.lock();
+        state.readable()?;
+        if range_is_empty(from, to) {
+            return Ok(());
+        }
+        for (key, value) in state.image(space).range::<[u8], _>((from, to)) {
+            if let ControlFlow::Break(()) = visit(key, value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<(), EngineError> {
+        let mut state = self.lock();
+        state.applies += 1;
+        let kept = state.fail_apply_after.take();
+        for write in batch.writes().iter().take(kept.unwrap_or(usize::MAX)) {
+            state.write(write);
+        }
+        match kept {
+            Some(_) => Err(EngineError::Injected("apply")),
+            None => Ok(()),
+        }
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        let mut state = self.lock();
+        state.flushes += 1;
+        if std::mem::take(&mut state.fail_flush) {
+            return Err(EngineError::Injected("flush"));
+        }
+        state.unflushed.clear();
+        Ok(())
+    }
+}

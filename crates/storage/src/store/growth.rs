@@ -1,0 +1,70 @@
+//! Growing the tree without a pause: a few entries with each write, more when there is time.
+
+use std::ops::{Bound, ControlFlow};
+
+use crate::engine::{Part, Space};
+use crate::store::{State, Store, StoreError, record};
+
+/// Read for a growing tree within a write: twice as many keys as there are must be written before the
+/// tree wants to grow again, so anything above one is in time.
+pub(super) const ENTRIES_A_WRITE: usize = 32;
+/// Read for a growing tree in one call of [`Store::maintain`].
+const ENTRIES_A_CALL: usize = 512;
+
+/// Tokens and digests in token order, and the token that follows them; none at the end.
+type Digests = (Vec<(u64, u128)>, Option<u64>);
+
+impl Store {
+    /// Does one bounded step (well under a millisecond where pages are in memory) of what can wait, and
+    /// says whether there is more. For idle time; nothing breaks if it is never called.
+    ///
+    /// # Errors
+    /// When the store has stopped, or stops because the tree turns out not to match the entries.
+    pub fn maintain(&self) -> Result<bool, StoreError> {
+        let mut state = self.lock_to_write()?;
+        self.grow(&mut state, ENTRIES_A_CALL)
+    }
+
+    /// Takes one step, if the tree is growing or should be. True if there is more to do.
+    pub(super) fn grow(&self, state: &mut State, entries: usize) -> Result<bool, StoreError> {
+        if state.tree.growth_wanted() {
+            state.tree.begin_growth();
+        }
+        let Some(cursor) = state.tree.growth_cursor() else { return Ok(false) };
+        let (batch, next) = self.digests_from(cursor, entries)?;
+        let grown = state
+            .tree
+            .grow_step(batch, next)
+            .map_err(|error| self.stop(&format!("the tree cannot grow: {error}")))?;
+        Ok(!grown || state.tree.growth_wanted())
+    }
+
+    /// Tokens and digests of all entries from a token on, about so many.
+    fn digests_from(&self, token: u64, entries: usize) -> Result<Digests, StoreError> {
+        let mut batch: Vec<(u64, u128)> = Vec::with_capacity(entries);
+        let (mut next, mut unreadable) = (None, false);
+        let from = record::from_token(token);
+        let mut visit = |key: &[u8], value: &[u8]| {
+            let (Some((token, _)), Some(digest)) = (record::read_entry_key(key), record::read_digest(value))
+            else {
+                unreadable = true;
+                return ControlFlow::Break(());
+            };
+            // Keys of one token are never cut apart.
+            if batch.len() >= entries && batch.last().is_some_and(|(last, _)| *last != token) {
+                next = Some(token);
+                return ControlFlow::Break(());
+            }
+            batch.push((token, digest));
+            ControlFlow::Continue(())
+        };
+        let part = Part::First(record::DIGEST_BYTES);
+        let scan =
+            self.engine.range(Space::Entries, Bound::Included(&from), Bound::Unbounded, part, &mut visit);
+        scan.map_err(|error| self.stop(&format!("entries cannot be read: {error}")))?;
+        if unreadable {
+            return Err(self.stop("a record is cut short"));
+        }
+        Ok((batch, next))
+    }
+}

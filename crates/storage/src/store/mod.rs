@@ -1,0 +1,298 @@
+//! The store: entries, names, tree and counts, kept in step.
+
+mod error;
+mod growth;
+mod list;
+mod open;
+mod record;
+mod views;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use merkle::{FrozenView, RangeDigest, Tree};
+use model::{DigestKey, Entry, Key};
+
+use crate::engine::{Batch, Engine, Space};
+pub use error::{StoreError, UpdateError};
+pub use list::{LIST_BYTES_MAX, Page};
+pub use open::{CORRUPT_LISTED_MAX, CorruptRecord, OpenReport};
+pub use views::{VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId};
+
+/// The number of a write, store-wide, from 1 on; 0 stands for what was there on opening. A write is
+/// durable once [`Store::durable`] is at or above its number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+/// How much the store holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries with at least one sibling, expired ones included.
+    pub keys: u64,
+    /// Entries without siblings.
+    pub tombstones: u64,
+}
+
+/// What an update came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Updated {
+    /// The entry as it is stored now.
+    pub entry: Entry,
+    /// Once this is durable, so is everything that the answer rests on, whether or not it was changed.
+    pub seq: Seq,
+    /// Whether anything was written.
+    pub changed: bool,
+}
+
+/// What merging a batch came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergedBatch {
+    /// For each entry of the batch, whether it changed what was stored.
+    pub changed: Vec<bool>,
+    /// Dots that came with other contents than those stored. Always 0 unless something is badly wrong.
+    pub clashes: usize,
+    /// Once this is durable, so is everything in the batch.
+    pub seq: Seq,
+}
+
+/// Entries and names in an engine, and the tree over them in memory.
+///
+/// One mutex is the critical section of every write: read, decide, write, update the tree and every
+/// open view. Reads of single keys do not take it. Nothing is durable before a flush: see [`Seq`].
+///
+/// A write puts a live key's name before its entry, and removes a name after the entry: whatever prefix
+/// of that survives a crash, every live key has its name. A name without a live entry is harmless.
+pub struct Store {
+    engine: Arc<dyn Engine>,
+    digest_key: DigestKey,
+    state: Mutex<State>,
+    written: AtomicU64,
+    durable: AtomicU64,
+    /// Held while the engine flushes.
+    flushing: Mutex<()>,
+    failure: OnceLock<Arc<str>>,
+    report: OpenReport,
+}
+
+/// What changes with each write, in step.
+struct State {
+    tree: Tree,
+    counts: Counts,
+    views: BTreeMap<ViewId, FrozenView>,
+    views_made: u64,
+}
+
+/// A record as it was read: none where there is none.
+struct Held {
+    digest: Option<u128>,
+    entry: Entry,
+}
+
+impl Store {
+    /// The entry under a key, none if there is none. A tombstone is an entry. It may not be durable.
+    ///
+    /// # Errors
+    /// When it cannot be told, which stops the store: see [`StoreError`].
+    pub fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        let held = self.read(key, &record::entry_key(key.token().0, key.as_bytes()))?;
+        Ok(held.digest.map(|_| held.entry))
+    }
+
+    /// Reads a key's entry (blank if there is none), lets `decide` say what it becomes, and writes that.
+    /// `Ok(None)` leaves it, a blank entry removes it from the store altogether. `decide` runs in the
+    /// critical section: it must not call the store.
+    ///
+    /// # Errors
+    /// What `decide` returned, or why the store could not; nothing was changed, unless the store says
+    /// that it has stopped: then the write may or may not be there after a restart.
+    pub fn update<E>(
+        &self,
+        key: &Key,
+        decide: impl FnOnce(Entry) -> Result<Option<Entry>, E>,
+    ) -> Result<Updated, UpdateError<E>> {
+        let mut state = self.lock_to_write()?;
+        let at = record::entry_key(key.token().0, key.as_bytes());
+        let held = self.read(key, &at)?;
+        let unchanged = |entry| Updated { entry, seq: self.written(), changed: false };
+        let Some(next) = decide(held.entry.clone()).map_err(UpdateError::Decision)? else {
+            return Ok(unchanged(held.entry));
+        };
+        match self.replace(&mut state, key, at, &held, &next)? {
+            Some(seq) => Ok(Updated { entry: next, seq, changed: true }),
+            None => Ok(unchanged(next)),
+        }
+    }
+
+    /// Merges entries from elsewhere, one after the other, each in a critical section of its own. No
+    /// limit is applied to them.
+    ///
+    /// # Errors
+    /// When the store could not; a prefix of the batch may have been merged.
+    pub fn merge(&self, batch: &[(Key, Entry)]) -> Result<MergedBatch, StoreError> {
+        let mut merged = MergedBatch { changed: Vec::with_capacity(batch.len()), clashes: 0, seq: Seq(0) };
+        for (key, theirs) in batch {
+            let mut state = self.lock_to_write()?;
+            let at = record::entry_key(key.token().0, key.as_bytes());
+            let held = self.read(key, &at)?;
+            let mut next = held.entry.clone();
+            let outcome = next.merge(theirs);
+            merged.clashes += outcome.clashes;
+            let written = outcome.changed && self.replace(&mut state, key, at, &held, &next)?.is_some();
+            merged.changed.push(written);
+        }
+        merged.seq = self.written();
+        Ok(merged)
+    }
+
+    /// How many keys and tombstones there are.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
+    /// The digest of everything, as of now. Members compare it; people are shown
+    /// [`RangeDigest::root_hash`] of it.
+    #[must_use]
+    pub fn root(&self) -> RangeDigest {
+        self.lock().tree.root()
+    }
+
+    /// The number of the last write.
+    #[must_use]
+    pub fn written(&self) -> Seq {
+        Seq(self.written.load(Ordering::Acquire))
+    }
+
+    /// Every write up to this number is on stable storage.
+    #[must_use]
+    pub fn durable(&self) -> Seq {
+        Seq(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Makes every write up to now durable, and says up to which number that is. Does nothing if all are.
+    ///
+    /// # Errors
+    /// When that is not certain: the store has stopped.
+    pub fn flush(&self) -> Result<Seq, StoreError> {
+        let _one_at_a_time = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refuse_if_stopped()?;
+        let written = self.written();
+        if self.durable() < written {
+            self.engine.flush().map_err(|error| self.stop(&format!("a flush failed: {error}")))?;
+            self.durable.store(written.0, Ordering::Release);
+        }
+        Ok(written)
+    }
+
+    /// Why the store has stopped writing, if it has.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.failure.get().map(|reason| reason.to_string())
+    }
+
+    /// What opening found.
+    #[must_use]
+    pub fn opened(&self) -> &OpenReport {
+        &self.report
+    }
+
+    /// Stops all writing for good, unless it has stopped already, and gives the error to return.
+    fn stop(&self, reason: &str) -> StoreError {
+        let first = self.failure.get_or_init(|| {
+            tracing::error!(reason, "the store stops writing");
+            reason.into()
+        });
+        StoreError::Stopped(Arc::clone(first))
+    }
+
+    fn refuse_if_stopped(&self) -> Result<(), StoreError> {
+        self.failure.get().map_or(Ok(()), |reason| Err(StoreError::Stopped(Arc::clone(reason))))
+    }
+
+    /// After a panic in a critical section tree and entries may be out of step: never write again.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| {
+            self.stop("a write was interrupted by a panic");
+            poisoned.into_inner()
+        })
+    }
+
+    fn lock_to_write(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.lock();
+        self.refuse_if_stopped()?;
+        Ok(state)
+    }
+
+    /// Reads the record at an engine key. What cannot be read stops the store.
+    fn read(&self, key: &Key, at: &[u8]) -> Result<Held, StoreError> {
+        let record = self.engine.get(Space::Entries, at).map_err(|error| {
+            self.stop(&format!("the record of {key} cannot be read: {error}"));
+            StoreError::Engine(error)
+        })?;
+        let Some(record) = record else { return Ok(Held { digest: None, entry: Entry::default() }) };
+        let (digest, entry) = record::read(key, &record, &self.digest_key).map_err(|why| {
+            self.stop(&format!("the record of {key} is damaged: {why}"));
+            StoreError::Corrupt { key: key.clone(), why }
+        })?;
+        Ok(Held { digest: Some(digest), entry })
+    }
+
+    /// Writes `next` where `held` is, unless they are the same, and moves everything along with it.
+    fn replace(
+        &self,
+        state: &mut State,
+        key: &Key,
+        at: Box<[u8]>,
+        held: &Held,
+        next: &Entry,
+    ) -> Result<Option<Seq>, StoreError> {
+        let digest = (!next.is_blank()).then(|| next.digest(key, &self.digest_key));
+        if digest == held.digest {
+            return Ok(None);
+        }
+        let batch = writes(key, at, held, next, digest);
+        self.engine.apply(&batch).map_err(|error| self.stop(&format!("a write failed: {error}")))?;
+        let token = key.token().0;
+        state.tree.change(token, held.digest, digest);
+        state.counts.remove(held.digest.is_some(), &held.entry);
+        state.counts.add(digest.is_some(), next);
+        for view in state.views.values_mut() {
+            view.record(token, key.as_bytes(), held.digest, digest);
+        }
+        let seq = Seq(self.written.fetch_add(1, Ordering::AcqRel) + 1);
+        self.grow(state, growth::ENTRIES_A_WRITE)?;
+        Ok(Some(seq))
+    }
+}
+
+/// The writes that turn one record into another, in the order that makes any prefix harmless.
+fn writes(key: &Key, at: Box<[u8]>, held: &Held, next: &Entry, digest: Option<u128>) -> Batch {
+    let (was_live, is_live) = (!held.entry.siblings().is_empty(), !next.siblings().is_empty());
+    let mut batch = Batch::new();
+    if is_live && !was_live {
+        batch.put(Space::Names, key.as_bytes(), &b""[..]);
+    }
+    match digest {
+        Some(digest) => batch.put(Space::Entries, at, record::write(next, digest)),
+        None => batch.remove(Space::Entries, at),
+    };
+    if was_live && !is_live {
+        batch.remove(Space::Names, key.as_bytes());
+    }
+    batch
+}
+
+impl Counts {
+    fn of(&mut self, entry: &Entry) -> &mut u64 {
+        if entry.siblings().is_empty() { &mut self.tombstones } else { &mut self.keys }
+    }
+
+    fn add(&mut self, held: bool, entry: &Entry) {
+        *self.of(entry) += u64::from(held);
+    }
+
+    fn remove(&mut self, held: bool, entry: &Entry) {
+        *self.of(entry) -= u64::from(held);
+    }
+}

@@ -1,0 +1,273 @@
+//! Opening: every record is read and verified, and the tree is built from what is really there.
+
+use std::fmt;
+use std::ops::{Bound, ControlFlow};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use merkle::Tree;
+use model::{DigestKey, Entry, Key};
+
+use crate::engine::{Batch, Engine, EngineError, Part, Space};
+use crate::store::{Counts, State, Store, StoreError, record};
+
+/// At most so many damaged records are named; all are counted.
+pub const CORRUPT_LISTED_MAX: usize = 100;
+/// How often progress is told, in entries.
+const ENTRIES_A_REPORT: u64 = 1024;
+/// The part of the token space that is counted first to size the tree: 1 in 256.
+const SAMPLE_LAST_TOKEN: u64 = u64::MAX >> 8;
+
+/// What opening a store found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Sound records read.
+    pub entries: u64,
+    /// The first damaged records. If there are any, the store takes no writes.
+    pub corrupt: Vec<CorruptRecord>,
+    /// How many damaged records were met, named or not. Where the engine cannot read on, what lies
+    /// behind is one of them.
+    pub corrupt_count: u64,
+    /// Names that a crash had left without a live key: removed.
+    pub names_removed: u64,
+    /// Live keys that had no name: given one. Never happens by a crash; something was lost.
+    pub names_added: u64,
+}
+
+/// A record that is not what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorruptRecord {
+    /// The key, if it can be told; otherwise where the record stands, in hexadecimal.
+    pub at: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl fmt::Display for CorruptRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.why)
+    }
+}
+
+/// What one pass over the entries gives.
+struct Pass {
+    tree: Tree,
+    counts: Counts,
+    report: OpenReport,
+    /// Of the live keys' tokens: compared with that of the names.
+    live: Fingerprint,
+}
+
+/// How many keys, and the sum of their tokens: equal for equal sets, whatever their order.
+#[derive(Default, PartialEq, Eq)]
+struct Fingerprint {
+    keys: u64,
+    tokens: u128,
+}
+
+impl Store {
+    /// Opens the store in an engine: reads every record, verifies it, and builds the tree. `progress` is
+    /// called now and then with the number of entries read so far.
+    ///
+    /// Damaged records do not make this fail. They are in [`Store::opened`], and the store then takes no
+    /// writes and says why: what it lacks must come from other members first.
+    ///
+    /// # Errors
+    /// When the names of live keys had to be put right and could not be.
+    pub fn open(
+        engine: Arc<dyn Engine>,
+        digest_key: DigestKey,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Store, StoreError> {
+        let tree = Tree::with_keys(estimate_entries(&*engine));
+        let mut pass = Pass {
+            tree,
+            counts: Counts::default(),
+            report: OpenReport::default(),
+            live: Fingerprint::default(),
+        };
+        pass.read_entries(&*engine, &digest_key, progress);
+        progress(pass.report.entries);
+        let damaged = pass.report.corrupt.first().map(|first| match pass.report.corrupt_count {
+            1 => format!("a record is damaged: {first}"),
+            n => format!("{n} records are damaged, the first is {first}"),
+        });
+        if damaged.is_none() {
+            pass.put_names_right(&*engine, &digest_key)?;
+        }
+        let Pass { tree, counts, report, .. } = pass;
+        let store = Store {
+            engine,
+            digest_key,
+            state: Mutex::new(State { tree, counts, views: Default::default(), views_made: 0 }),
+            written: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
+            flushing: Mutex::new(()),
+            failure: OnceLock::new(),
+            report,
+        };
+        if let Some(reason) = damaged {
+            store.stop(&reason);
+        }
+        Ok(store)
+    }
+}
+
+/// Tokens are spread evenly, so a small part of them tells how many there are. An error here only costs growth.
+fn estimate_entries(engine: &dyn Engine) -> u64 {
+    let mut room = [0; 8];
+    let to = record::past_token(SAMPLE_LAST_TOKEN, &mut room);
+    let mut seen = 0_u64;
+    let mut visit = |_: &[u8], _: &[u8]| {
+        seen += 1;
+        ControlFlow::Continue(())
+    };
+    // Whatever cannot be read is met again, and reported, in the pass over all entries.
+    let _sample = engine.range(Space::Entries, Bound::Unbounded, to, Part::First(0), &mut visit);
+    seen.saturating_mul(256)
+}
+
+impl Pass {
+    fn read_entries(&mut self, engine: &dyn Engine, digest_key: &DigestKey, progress: &mut dyn FnMut(u64)) {
+        let mut last = Vec::new();
+        let mut visit = |at: &[u8], value: &[u8]| {
+            match record::read_scanned_key(at).and_then(|key| {
+                let (digest, entry) = record::read(&key, value, digest_key)?;
+                Ok((key, digest, entry))
+            }) {
+                Ok((key, digest, entry)) => self.take(&key, digest, &entry),
+                Err(why) => self.report.add(at, why),
+            }
+            if self.report.entries.is_multiple_of(ENTRIES_A_REPORT) {
+                progress(self.report.entries);
+            }
+            last.clear();
+            last.extend_from_slice(at);
+            ControlFlow::Continue(())
+        };
+        let scan = engine.range(Space::Entries, Bound::Unbounded, Bound::Unbounded, Part::Whole, &mut visit);
+        if let Err(error) = scan {
+            self.report.add(&last, format!("nothing behind this record can be read: {error}"));
+        }
+    }
+
+    fn take(&mut self, key: &Key, digest: u128, entry: &Entry) {
+        let token = key.token().0;
+        self.tree.change(token, None, Some(digest));
+        self.counts.add(true, entry);
+        self.report.entries += 1;
+        if !entry.siblings().is_empty() {
+            self.live.add(token);
+        }
+    }
+
+    /// A crash leaves names of keys that are not live, at worst. Names are put right only when their
+    /// number or the sum of their tokens shows that they are not those of the live keys.
+    fn put_names_right(&mut self, engine: &dyn Engine, digest_key: &DigestKey) -> Result<(), StoreError> {
+        let mut named = Fingerprint::default();
+        let mut visit = |name: &[u8], _: &[u8]| {
+            // What is no key is no live key's name either: it makes the sums differ.
+            named.add(Key::new(name.to_vec()).map_or(0, |key| key.token().0));
+            ControlFlow::Continue(())
+        };
+        engine.range(Space::Names, Bound::Unbounded, Bound::Unbounded, Part::First(0), &mut visit)?;
+        if named == self.live {
+            return Ok(());
+        }
+        self.report.names_removed = remove_stale_names(engine, digest_key)?;
+        self.report.names_added = add_missing_names(engine, digest_key)?;
+        tracing::warn!(
+            removed = self.report.names_removed,
+            added = self.report.names_added,
+            "names were put right"
+        );
+        Ok(())
+    }
+}
+
+fn is_live(engine: &dyn Engine, key: &Key, digest_key: &DigestKey) -> Result<bool, EngineError> {
+    let record = engine.get(Space::Entries, &record::entry_key(key.token().0, key.as_bytes()))?;
+    Ok(record.is_some_and(|r| {
+        record::read(key, &r, digest_key).is_ok_and(|(_, entry)| !entry.siblings().is_empty())
+    }))
+}
+
+fn remove_stale_names(engine: &dyn Engine, digest_key: &DigestKey) -> Result<u64, EngineError> {
+    let mut stale = Batch::new();
+    for_each_key(engine, Space::Names, &mut |name| {
+        let live = match Key::new(name.to_vec()) {
+            Ok(key) => is_live(engine, &key, digest_key)?,
+            Err(_) => false,
+        };
+        if !live {
+            stale.remove(Space::Names, name);
+        }
+        Ok(())
+    })?;
+    engine.apply(&stale)?;
+    Ok(stale.writes().len() as u64)
+}
+
+fn add_missing_names(engine: &dyn Engine, digest_key: &DigestKey) -> Result<u64, EngineError> {
+    let mut missing = Batch::new();
+    for_each_key(engine, Space::Entries, &mut |at| {
+        let Ok(key) = record::read_scanned_key(at) else { return Ok(()) };
+        if engine.get(Space::Names, key.as_bytes())?.is_none() && is_live(engine, &key, digest_key)? {
+            missing.put(Space::Names, key.as_bytes(), &b""[..]);
+        }
+        Ok(())
+    })?;
+    engine.apply(&missing)?;
+    Ok(missing.writes().len() as u64)
+}
+
+/// Calls `visit` for each key of a space, a few hundred at a time and outside the engine's scan, so that
+/// it may call the engine.
+fn for_each_key(
+    engine: &dyn Engine,
+    space: Space,
+    visit: &mut dyn FnMut(&[u8]) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    const KEYS_A_READ: usize = 512;
+    let mut from: Bound<Box<[u8]>> = Bound::Unbounded;
+    loop {
+        let mut keys: Vec<Box<[u8]>> = Vec::with_capacity(KEYS_A_READ);
+        engine.range(
+            space,
+            from.as_ref().map(|key| &**key),
+            Bound::Unbounded,
+            Part::First(0),
+            &mut |key, _| {
+                keys.push(key.into());
+                if keys.len() < KEYS_A_READ { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            },
+        )?;
+        for key in &keys {
+            visit(key)?;
+        }
+        match keys.pop() {
+            Some(last) => from = Bound::Excluded(last),
+            None => return Ok(()),
+        }
+    }
+}
+
+impl Fingerprint {
+    fn add(&mut self, token: u64) {
+        self.keys += 1;
+        self.tokens += u128::from(token);
+    }
+}
+
+impl OpenReport {
+    fn add(&mut self, at: &[u8], why: String) {
+        self.corrupt_count += 1;
+        if self.corrupt.len() < CORRUPT_LISTED_MAX {
+            let at = match record::read_scanned_key(at) {
+                Ok(key) => key.to_string(),
+                Err(_) => at.iter().map(|byte| format!("{byte:02x}")).collect(),
+            };
+            self.corrupt.push(CorruptRecord { at, why });
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Frozen views: the store as of one instant, while writes go on.
+
+use std::ops::{Bound, ControlFlow};
+
+use merkle::{Frozen, FrozenEntry, FrozenView, Opening, Overlay, Prefix, RangeDigest, ViewLost};
+
+use crate::engine::{Part, Space};
+use crate::store::{Seq, State, Store, StoreError, record};
+
+/// So many views may be open at once.
+pub const VIEWS_MAX: usize = 16;
+/// A view is lost once so many keys have changed since it was frozen.
+pub const VIEW_CHANGES_MAX: usize = 262_144;
+/// Live entries read in one critical section.
+const ROWS_A_LOCK: usize = 512;
+
+/// Names a frozen view of one store. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ViewId(u64);
+
+/// A frozen view, for reading. Once it was released, has overflowed, or the store has stopped, every
+/// answer is [`ViewLost`].
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    store: &'a Store,
+    id: ViewId,
+}
+
+impl Store {
+    /// Freezes a view of the store as it is now. All that it shows was written at or under the number
+    /// returned. It must be released.
+    ///
+    /// # Errors
+    /// When [`VIEWS_MAX`] are open, or the store has stopped.
+    pub fn freeze(&self) -> Result<(ViewId, Seq), StoreError> {
+        let mut state = self.lock_to_write()?;
+        if state.views.len() >= VIEWS_MAX {
+            return Err(StoreError::TooManyViews(VIEWS_MAX));
+        }
+        state.views_made += 1;
+        let id = ViewId(state.views_made);
+        let view = FrozenView::freeze(&state.tree, VIEW_CHANGES_MAX);
+        state.views.insert(id, view);
+        Ok((id, self.written()))
+    }
+
+    /// A frozen view by its name.
+    #[must_use]
+    pub fn view(&self, id: ViewId) -> View<'_> {
+        View { store: self, id }
+    }
+
+    /// Gives a view's memory back. No effect if it was released before.
+    pub fn release(&self, id: ViewId) {
+        // Dropped outside the critical section: there may be much to free.
+        let released = self.lock().views.remove(&id);
+        drop(released);
+    }
+}
+
+/// Live entries of a token range, from its start, and how far they reach.
+struct Rows {
+    rows: Vec<FrozenEntry>,
+    /// The last token that was read completely.
+    up_to: u64,
+}
+
+impl View<'_> {
+    /// Runs `read` in the critical section on the live tree and the frozen view.
+    fn with<T>(&self, read: impl FnOnce(&State, &FrozenView) -> Result<T, ViewLost>) -> Result<T, ViewLost> {
+        let state = self.store.lock();
+        // A failed write may have changed entries and no view.
+        if let Some(reason) = self.store.failure.get() {
+            return Err(ViewLost::Unreadable(reason.to_string()));
+        }
+        let view = state.views.get(&self.id).ok_or(ViewLost::Released)?;
+        read(&state, view)
+    }
+
+    /// A bounded number of live entries. Call it in the critical section.
+    fn live_rows(
+        &self,
+        first: u64,
+        last: u64,
+        after: Option<(u64, &[u8])>,
+        rows_max: usize,
+    ) -> Result<Rows, ViewLost> {
+        let mut rows: Vec<FrozenEntry> = Vec::new();
+        let (mut up_to, mut cut_short) = (last, false);
+        let after_key = after.map(|(token, key)| record::entry_key(token, key));
+        let first_key = record::from_token(first);
+        let from = after_key.as_deref().map_or(Bound::Included(&first_key[..]), Bound::Excluded);
+        let mut room = [0; 8];
+        let to = record::past_token(last, &mut room);
+        let mut visit = |key: &[u8], value: &[u8]| {
+            let (Some((token, key)), Some(digest)) =
+                (record::read_entry_key(key), record::read_digest(value))
+            else {
+                cut_short = true;
+                return ControlFlow::Break(());
+            };
+            if rows.len() >= rows_max
+                && let Some((read, ..)) = rows.last()
+                && *read != token
+            {
+                up_to = *read;
+                return ControlFlow::Break(());
+            }
+            rows.push((token, key.into(), digest));
+            ControlFlow::Continue(())
+        };
+        let part = Part::First(record::DIGEST_BYTES);
+        let scan = self.store.engine.range(Space::Entries, from, to, part, &mut visit);
+        let failed = scan
+            .map_err(|error| error.to_string())
+            .err()
+            .or(cut_short.then(|| "a record is cut short".into()));
+        match failed {
+            None => Ok(Rows { rows, up_to }),
+            Some(why) => {
+                let stopped = self.store.stop(&format!("entries cannot be read: {why}"));
+                Err(ViewLost::Unreadable(stopped.to_string()))
+            }
+        }
+    }
+}
+
+impl Frozen for View<'_> {
+    fn opening(&self) -> Result<Opening, ViewLost> {
+        self.with(|_, view| view.opening())
+    }
+
+    fn range(&self, prefix: Prefix) -> Result<RangeDigest, ViewLost> {
+        self.with(|state, view| view.range(&state.tree, prefix))
+    }
+
+    fn ranges(&self, prefixes: &[Prefix]) -> Result<Vec<RangeDigest>, ViewLost> {
+        let mut ranges = Vec::with_capacity(prefixes.len());
+        for some in prefixes.chunks(ROWS_A_LOCK) {
+            let more = self.with(|state, view| {
+                some.iter().map(|p| view.range(&state.tree, *p)).collect::<Result<Vec<_>, _>>()
+            })?;
+            ranges.extend(more);
+        }
+        Ok(ranges)
+    }
+
+    fn entries(
+        &self,
+        first: u64,
+        last: u64,
+        after: Option<(u64, &[u8])>,
+        limit: usize,
+    ) -> Result<Vec<FrozenEntry>, ViewLost> {
+        let mut page = Vec::new();
+        let mut after = after.filter(|(token, _)| *token >= first);
+        let mut first = after.map_or(first, |(token, _)| token);
+        // Each turn is a critical section of its own; the view makes them one instant.
+        while page.len() < limit && first <= last {
+            let wanted = limit - page.len();
+            let up_to = self.with(|_, view| {
+                let live = self.live_rows(first, last, after, wanted.min(ROWS_A_LOCK))?;
+                let mut overlay = Overlay::new(view, first, live.up_to, after, wanted)?;
+                for (token, key, digest) in &live.rows {
+                    if overlay.live(*token, key, *digest).is_break() {
+                        break;
+                    }
+                }
+                page.extend(overlay.finish());
+                Ok(live.up_to)
+            })?;
+            let Some(next) = up_to.checked_add(1) else { break };
+            (first, after) = (next, None);
+        }
+        Ok(page)
+    }
+
+    fn digest_of(&self, token: u64, key: &[u8]) -> Result<Option<u128>, ViewLost> {
+        self.with(|_, view| {
+            let at = record::entry_key(token, key);
+            let mut now = None;
+            let mut visit = |_: &[u8], value: &[u8]| {
+                now = Some(record::read_digest(value));
+                ControlFlow::Break(())
+            };
+            let bound = Bound::Included(&at[..]);
+            let scan = self.store.engine.range(
+                Space::Entries,
+                bound,
+                bound,
+                Part::First(record::DIGEST_BYTES),
+                &mut visit,
+            );
+            let why = match (scan, now) {
+                (Ok(()), None) => return view.digest_now_to_then(token, key, None),
+                (Ok(()), Some(Some(digest))) => return view.digest_now_to_then(token, key, Some(digest)),
+                (Ok(()), Some(None)) => "a record is cut short".to_owned(),
+                (Err(error), _) => error.to_string(),
+            };
+            Err(ViewLost::Unreadable(self.store.stop(&format!("entries cannot be read: {why}")).to_string()))
+        })
+    }
+}
