@@ -136,7 +136,10 @@ impl<S: Service> App<S> {
         let response = match outcome {
             Ok(response) => response,
             Err(problem) => {
-                body.discard(parts.headers.contains_key(header::EXPECT));
+                // Whoever was too slow gets no more time.
+                if problem.kind != ProblemKind::RequestTimeout {
+                    body.discard(parts.headers.contains_key(header::EXPECT));
+                }
                 log_failure(&problem, &parts);
                 problem.into_response(&parts.uri)
             }

@@ -1,0 +1,8 @@
+//! The API against a service in memory: through the router, and over a real socket.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod keys;
+mod node_state;
+mod problems;
+mod socket;
+mod support;

@@ -1,0 +1,59 @@
+//! `/v1/cluster`, `/healthz` and `/readyz`.
+
+use std::sync::atomic::Ordering;
+
+use crate::support::Api;
+
+#[tokio::test]
+async fn the_cluster_is_told_in_the_names_of_the_api() {
+    let api = Api::new();
+    api.put("/v1/kv/a", "1").await;
+    let answer = api.get("/v1/cluster").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        serde_json::json!({
+            "cluster": "07070707070707070707070707070707",
+            "node": {
+                "id": "0000000000000001", "name": "a", "version": "0.1.0",
+                "http": "127.0.0.1:7710", "gossip": "127.0.0.1:7711",
+            },
+            "root": "abcd",
+            "keys": 1,
+            "tombstones": 0,
+            "members": [
+                {
+                    "id": "0000000000000001", "name": "a", "liveness": "alive", "root": "abcd",
+                    "last_identical": "2023-11-14T22:13:20.123Z", "repair": null,
+                    "http": null, "gossip": "127.0.0.1:7711",
+                },
+                {
+                    "id": "0000000000000002", "name": "b", "liveness": "suspect", "root": null,
+                    "last_identical": null, "repair": "running",
+                    "http": null, "gossip": "127.0.0.1:7711",
+                },
+            ],
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_ready_says_why_and_is_still_healthy() {
+    let api = Api::new();
+    assert_eq!(api.get("/readyz").await.json(), serde_json::json!({"ready": true}));
+    api.fake.not_ready.store(true, Ordering::SeqCst);
+    for (method, target) in [
+        ("GET", "/readyz"),
+        ("GET", "/v1/kv"),
+        ("GET", "/v1/kv/a"),
+        ("PUT", "/v1/kv/a"),
+        ("DELETE", "/v1/kv/a"),
+    ] {
+        let answer = api.call(method, target, &[], "").await;
+        let document = answer.is_problem(503, "not-ready");
+        assert!(document["detail"].as_str().unwrap().contains("not joined"), "{method} {target}");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    assert_eq!(api.get("/healthz").await.json(), serde_json::json!({"healthy": true}));
+    assert_eq!(api.get("/v1/cluster").await.status, 200);
+}
