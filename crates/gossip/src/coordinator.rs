@@ -1,0 +1,202 @@
+//! What a coordinator makes of a client's write: pure functions from the entry it holds to the entry it
+//! will hold.
+//!
+//! Limits act here and nowhere else (H5): what is accepted here is merged everywhere. With a context a
+//! write replaces exactly what the context covers; without one, all that the coordinator holds, so a
+//! naive client never piles up siblings. A deletion makes a dot too (H1), and one with a context always
+//! does, even where nothing is held: what it deletes may still be on its way (H31).
+
+use bytes::Bytes;
+use model::{Context, Dot, Entry, Expiry, Hlc, Sibling};
+use thiserror::Error;
+
+/// The longest value a configuration may allow, in bytes.
+pub const VALUE_BYTES_LIMIT: usize = 16 << 20;
+/// The longest content type, in bytes.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
+
+/// What a coordinator accepts. Never applied to what a peer sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteLimits {
+    /// The longest value, in bytes; at most [`VALUE_BYTES_LIMIT`].
+    pub value_bytes_max: usize,
+    /// The most siblings a write may leave.
+    pub siblings_max: usize,
+    /// The most components a write may leave in the entry's context.
+    pub components_max: usize,
+}
+
+impl Default for WriteLimits {
+    fn default() -> Self {
+        Self { value_bytes_max: 1 << 20, siblings_max: 64, components_max: 256 }
+    }
+}
+
+/// Why a client's write is refused. The entry is unchanged.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Refusal {
+    /// The value is too long.
+    #[error("the value has {bytes} bytes, at most {max} are accepted")]
+    ValueTooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The content type is too long.
+    #[error("the content type has more than {CONTENT_TYPE_BYTES_MAX} bytes")]
+    ContentTypeTooLong,
+    /// The write would leave too many siblings.
+    #[error(
+        "the key would have {siblings} concurrent values, at most {max} are accepted; read them all and write with their context"
+    )]
+    TooManySiblings {
+        /// How many it would leave.
+        siblings: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The write would leave too many components in the context.
+    #[error(
+        "the key's context would name {components} writers, at most {max} are accepted; write without a context once to fold it"
+    )]
+    ContextTooLarge {
+        /// How many it would leave.
+        components: usize,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// A value as a client gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewValue {
+    /// The value.
+    pub value: Bytes,
+    /// Its media type, if given.
+    pub content_type: Option<String>,
+    /// When it expires.
+    pub expiry: Expiry,
+}
+
+/// Folds a PUT into the entry held.
+///
+/// `seen` is the client's context, if it sent one; `dot` the write's own, new and above everything its
+/// writer made before; `watermark` becomes the floor, so that contexts stay at a component or two.
+pub fn put(
+    mut held: Entry,
+    seen: Option<&Context>,
+    dot: Dot,
+    new: NewValue,
+    watermark: Hlc,
+    limits: &WriteLimits,
+) -> Result<Entry, Refusal> {
+    if new.value.len() > limits.value_bytes_max {
+        return Err(Refusal::ValueTooLarge { bytes: new.value.len(), max: limits.value_bytes_max });
+    }
+    if new.content_type.as_ref().is_some_and(|t| t.len() > CONTENT_TYPE_BYTES_MAX) {
+        return Err(Refusal::ContentTypeTooLong);
+    }
+    let seen = seen.cloned().unwrap_or_else(|| held.context().clone());
+    held.write(&seen, dot, Some(Sibling::new(dot, new.value, new.content_type, new.expiry)));
+    held.raise_floor(watermark);
+    check(&held, limits)?;
+    Ok(held)
+}
+
+/// Folds a DELETE into the entry held; none when there is nothing to delete and nothing is written.
+pub fn delete(
+    mut held: Entry,
+    seen: Option<&Context>,
+    dot: Dot,
+    watermark: Hlc,
+    limits: &WriteLimits,
+) -> Result<Option<Entry>, Refusal> {
+    if seen.is_none() && held.siblings().is_empty() {
+        return Ok(None);
+    }
+    let seen = seen.cloned().unwrap_or_else(|| held.context().clone());
+    held.write(&seen, dot, None);
+    held.raise_floor(watermark);
+    check(&held, limits)?;
+    Ok(Some(held))
+}
+
+fn check(entry: &Entry, limits: &WriteLimits) -> Result<(), Refusal> {
+    let (siblings, components) = (entry.siblings().len(), entry.context().components());
+    if siblings > limits.siblings_max {
+        return Err(Refusal::TooManySiblings { siblings, max: limits.siblings_max });
+    }
+    if components > limits.components_max {
+        return Err(Refusal::ContextTooLarge { components, max: limits.components_max });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::WriterId;
+
+    use super::*;
+
+    fn dot(t: u64, w: u64) -> Dot {
+        Dot { hlc: Hlc::new(t, 0), writer: WriterId(w) }
+    }
+
+    fn value(text: &'static str) -> NewValue {
+        NewValue { value: Bytes::from(text), content_type: None, expiry: Expiry::NEVER }
+    }
+
+    fn put_at(held: Entry, seen: Option<&Context>, at: Dot) -> Entry {
+        put(held, seen, at, value("v"), Hlc::ZERO, &WriteLimits::default()).unwrap()
+    }
+
+    #[test]
+    fn a_naive_put_replaces_all_that_is_held() {
+        let a = put_at(Entry::default(), None, dot(1, 1));
+        let mut both = put_at(Entry::default(), None, dot(2, 2));
+        both.merge(&a);
+        assert_eq!(both.siblings().len(), 2);
+        let after = put_at(both, None, dot(3, 1));
+        assert_eq!(after.siblings().len(), 1);
+        assert!(after.context().covers(dot(2, 2)));
+    }
+
+    #[test]
+    fn a_delete_makes_a_dot() {
+        let held = put_at(Entry::default(), None, dot(1, 1));
+        let gone = delete(held, None, dot(2, 1), Hlc::ZERO, &WriteLimits::default()).unwrap().unwrap();
+        assert!(gone.is_tombstone());
+        assert!(gone.context().covers(dot(2, 1)));
+    }
+
+    #[test]
+    fn a_delete_of_nothing_writes_nothing_unless_a_context_says_what_was_seen() {
+        let limits = WriteLimits::default();
+        assert_eq!(delete(Entry::default(), None, dot(2, 1), Hlc::ZERO, &limits), Ok(None));
+        let elsewhere = put_at(Entry::default(), None, dot(60, 7));
+        let gone =
+            delete(Entry::default(), Some(elsewhere.context()), dot(61, 1), Hlc::ZERO, &limits).unwrap();
+        let mut late = gone.unwrap();
+        late.merge(&elsewhere);
+        assert!(late.is_tombstone(), "what the client saw and deleted stays deleted when it arrives");
+    }
+
+    #[test]
+    fn the_limits_act_and_leave_nothing_behind() {
+        let limits = WriteLimits { value_bytes_max: 3, siblings_max: 2, components_max: 2 };
+        let long = put(Entry::default(), None, dot(1, 1), value("long"), Hlc::ZERO, &limits);
+        assert_eq!(long, Err(Refusal::ValueTooLarge { bytes: 4, max: 3 }));
+        let none = Context::default();
+        let mut entry = Entry::default();
+        for n in 1..=2 {
+            entry = put(entry, Some(&none), dot(n, n), value("v"), Hlc::ZERO, &limits).unwrap();
+        }
+        let third = put(entry.clone(), Some(&none), dot(3, 1), value("v"), Hlc::ZERO, &limits);
+        assert_eq!(third, Err(Refusal::TooManySiblings { siblings: 3, max: 2 }));
+        let third = put(entry.clone(), None, dot(3, 3), value("v"), Hlc::ZERO, &limits);
+        assert_eq!(third, Err(Refusal::ContextTooLarge { components: 3, max: 2 }));
+        let folded = put(entry, None, dot(3, 3), value("v"), Hlc::new(2, 0), &limits).unwrap();
+        assert_eq!(folded.context().components(), 1, "the watermark folds what lies under it");
+    }
+}

@@ -1,0 +1,163 @@
+//! What comes into the core and what goes out of it.
+
+use bytes::Bytes;
+use model::{Entry, Key, NodeId, WriterId};
+use storage::Seq;
+
+use crate::meta::Meta;
+use crate::session::SessionId;
+use crate::wire::Frame;
+
+use super::Status;
+
+/// Names a request to join while its answer is awaited; the driver's own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReplyId(pub u64);
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The time of [`super::Core::next_wake`] has come.
+    Wake,
+    /// A datagram came.
+    Heartbeat {
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// A frame came.
+    Frame {
+        /// Who sent it.
+        from: NodeId,
+        /// The life it was sent in.
+        life: WriterId,
+        /// What it says.
+        frame: Frame,
+    },
+    /// A connection with a peer stands, in one of the two directions.
+    Connected {
+        /// The peer.
+        peer: NodeId,
+        /// The life it is in.
+        life: WriterId,
+    },
+    /// A connection with a peer ended: frames may have been lost.
+    Disconnected {
+        /// The peer.
+        peer: NodeId,
+    },
+    /// A client's write was coordinated here and is durable.
+    Wrote {
+        /// Its key.
+        key: Key,
+    },
+    /// An [`Action::Merge`] is in the store, durable or not.
+    Stored {
+        /// The action's number.
+        op: u64,
+        /// For each of its entries, whether the store's is another than before.
+        changed: Vec<bool>,
+    },
+    /// What an [`Action::AwaitDurable`] waited for is durable.
+    Durable {
+        /// The action's number.
+        op: u64,
+    },
+    /// The store failed and takes no more writes.
+    StoreStopped {
+        /// Why.
+        reason: String,
+    },
+    /// A node without a cluster asks to join.
+    JoinAsked {
+        /// Where the answer goes.
+        reply: ReplyId,
+        /// Its request, as sent.
+        request: Bytes,
+    },
+    /// The node is to stop: says goodbye. Nothing is done afterwards.
+    Stop,
+}
+
+/// Something to do, in the order given. Writing the durable record comes before what depends on it.
+#[derive(Debug)]
+pub enum Action {
+    /// Send a datagram; it may be lost.
+    SendHeartbeat {
+        /// To whom.
+        to: NodeId,
+        /// Where it is reached, `host:port`.
+        address: String,
+        /// The datagram, at most 1,400 bytes.
+        bytes: Bytes,
+    },
+    /// Send a frame once everything up to `after` is durable. It may be lost, with [`Event::Disconnected`].
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What to say.
+        frame: Frame,
+        /// What it may depend on.
+        after: Seq,
+    },
+    /// Answer a request to join.
+    Reply {
+        /// Which.
+        reply: ReplyId,
+        /// The answer's bytes.
+        answer: Bytes,
+    },
+    /// Merge entries into the store at once, then [`Event::Stored`].
+    Merge {
+        /// Named in the event.
+        op: u64,
+        /// What to merge.
+        entries: Vec<(Key, Entry)>,
+    },
+    /// Wait until everything up to `seq` is durable, by a flush begun later if need be, then [`Event::Durable`].
+    AwaitDurable {
+        /// Named in the event.
+        op: u64,
+        /// Up to where.
+        seq: Seq,
+    },
+    /// Put the durable record on disk, before any action after this one. If that fails the node must stop.
+    Persist(Box<Meta>),
+    /// This member is reached here from now on.
+    Contact {
+        /// Who.
+        peer: NodeId,
+        /// `host:port`.
+        address: String,
+    },
+    /// End the connections with this node.
+    Disconnect {
+        /// Who.
+        peer: NodeId,
+        /// Whether it is to be dialed no more.
+        forget: bool,
+    },
+    /// What people see has changed.
+    Publish(Box<Status>),
+}
+
+/// What a merge or a flush was for.
+#[derive(Debug)]
+pub enum Op {
+    /// Frames of a session.
+    Session(SessionId),
+    /// A flush that a session waits for.
+    Flush(SessionId, Seq),
+    /// A rumor.
+    Rumor {
+        /// Who sent it.
+        from: NodeId,
+        /// The sender's number for it.
+        batch: u64,
+        /// Whether the sender wants to know what was no news.
+        answer: bool,
+        /// Who has been told.
+        told: Vec<NodeId>,
+        /// The keys, as merged.
+        keys: Vec<Key>,
+    },
+}

@@ -1,0 +1,220 @@
+//! Who belongs and who answers: rosters merged and told on, heartbeats, lives, goodbyes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::{NodeId, WriterId};
+use rand::RngExt;
+
+use super::{Action, Core, Env, Peer};
+use crate::liveness::LivenessState;
+use crate::roster::{Contact, Roster};
+use crate::session::{AbortReason, SessionFrame};
+use crate::wire::Frame;
+
+/// A session with a member that has just come is begun within this time, so that not everyone begins at once.
+const WELCOME_JITTER: Duration = Duration::from_millis(50);
+
+impl Core {
+    /// The members are made known to the heartbeats and the transport, and hear where this node is now.
+    pub(super) fn begin_membership(&mut self, contact: Contact, env: Env<'_>) {
+        let me = self.meta.node;
+        match self.meta.roster.set_contact(me, contact) {
+            Ok(change) if change.any() => self.persist(),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "this node's addresses could not be made known"),
+        }
+        for peer in self.others().collect::<Vec<_>>() {
+            self.meet(peer, env);
+            self.introduce(peer);
+        }
+    }
+
+    fn meet(&mut self, peer: NodeId, env: Env<'_>) {
+        if let Some(contact) = self.meta.roster.contact(peer) {
+            self.out.push_back(Action::Contact { peer, address: contact.gossip.clone() });
+        }
+        self.liveness.add_member(env.now, peer);
+    }
+
+    fn part(&mut self, peer: NodeId, env: Env<'_>) {
+        self.end_sessions_with(peer, env);
+        self.liveness.remove_member(env.now, peer);
+        self.schedule.forget(peer);
+        self.peers.remove(&peer);
+        self.meta.identical.remove(&peer);
+        self.out.push_back(Action::Disconnect { peer, forget: true });
+    }
+
+    /// Tells a peer this node's roster, once a connection's life: rosters come before data.
+    pub(super) fn introduce(&mut self, peer: NodeId) {
+        let known = self.peers.entry(peer).or_default();
+        if !known.introduced {
+            known.introduced = true;
+            self.tell_roster(peer);
+        }
+    }
+
+    pub(super) fn tell_roster(&mut self, peer: NodeId) {
+        let roster = Box::new(self.meta.roster.clone());
+        self.say(peer, Frame::Roster(roster));
+    }
+
+    pub(super) fn roster_came(&mut self, from: NodeId, roster: &Roster, env: Env<'_>) {
+        self.merge_roster(roster, env);
+        // The sender lacks something that this node knows.
+        if self.meta.roster != *roster && self.meta.roster.contains(from) {
+            self.tell_roster(from);
+        }
+    }
+
+    /// Joins a peer's roster into this node's; what is new is on disk before it is acted on, and is told on. Returns
+    /// whether anything was.
+    pub(super) fn merge_roster(&mut self, roster: &Roster, env: Env<'_>) -> bool {
+        let before = self.meta.roster.clone();
+        match self.meta.roster.merge(roster) {
+            Ok(change) if change.any() => self.roster_changed(&before, env),
+            Ok(_) => return false,
+            Err(error) => {
+                tracing::warn!(%error, "a peer's roster could not be merged");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Everything that follows from a roster that is another than before.
+    pub(super) fn roster_changed(&mut self, before: &Roster, env: Env<'_>) {
+        let me = self.meta.node;
+        self.meta.promises.release(&self.meta.roster);
+        self.persist();
+        let now_members: Vec<NodeId> = self.others().collect();
+        for peer in before.members().filter(|id| *id != me) {
+            if !now_members.contains(&peer) {
+                tracing::info!(member = %before.shown_name(peer), "removed from the roster");
+                self.part(peer, env);
+            }
+        }
+        for peer in &now_members {
+            if !before.contains(*peer) {
+                tracing::info!(member = %self.meta.roster.shown_name(*peer), "added to the roster");
+                self.meet(*peer, env);
+            } else if before.contact(*peer) != self.meta.roster.contact(*peer) {
+                self.meet(*peer, env);
+                self.liveness.introduce(env.now, *peer);
+            }
+        }
+        for peer in self.live() {
+            self.tell_roster(peer);
+        }
+        if before.contains(me) && !self.is_member() {
+            tracing::error!(
+                "this node was removed from the cluster; it serves nothing any more, its data is kept"
+            );
+            self.end_all_sessions(env);
+        }
+    }
+
+    pub(super) fn heartbeat(&mut self, bytes: &Bytes, env: Env<'_>) {
+        if let Err(refused) = self.liveness.heartbeat(env.now, bytes) {
+            tracing::debug!(%refused, "a heartbeat is refused");
+        }
+    }
+
+    /// Timers of the heartbeats, then what came of them and of what was done since.
+    pub(super) fn liveness_due(&mut self, env: Env<'_>) {
+        if self.liveness.next_wake().is_some_and(|at| at <= env.now.mono) {
+            self.liveness.wake(env.now);
+        }
+        self.liveness_drain(env);
+    }
+
+    fn liveness_drain(&mut self, env: Env<'_>) {
+        let output = self.liveness.drain();
+        for (to, bytes) in output.packets {
+            if let Some(contact) = self.meta.roster.contact(to) {
+                let address = contact.gossip.clone();
+                self.out.push_back(Action::SendHeartbeat { to, address, bytes: bytes.into() });
+            }
+        }
+        for (peer, state) in output.changes {
+            self.liveness_changed(peer, state, env);
+        }
+    }
+
+    fn liveness_changed(&mut self, peer: NodeId, state: LivenessState, env: Env<'_>) {
+        self.changed = true;
+        let known = self.peers.entry(peer).or_default();
+        let was_up = std::mem::replace(&mut known.up, state != LivenessState::Down);
+        let name = self.meta.roster.shown_name(peer);
+        match state {
+            LivenessState::Alive if !was_up => {
+                tracing::info!(member = %name, "up");
+                self.introduce(peer);
+                let jitter = WELCOME_JITTER.mul_f64(self.rng.random_range(0.0..1.0));
+                self.schedule.soon(peer, env.now.mono + jitter);
+            }
+            LivenessState::Down if was_up => {
+                tracing::warn!(member = %name, "down");
+                self.peers.entry(peer).or_default().introduced = false;
+                self.end_sessions_with(peer, env);
+                self.out.push_back(Action::Disconnect { peer, forget: false });
+            }
+            LivenessState::Suspect => tracing::debug!(member = %name, "suspected"),
+            _ => {}
+        }
+    }
+
+    pub(super) fn connected(&mut self, peer: NodeId, life: WriterId, env: Env<'_>) {
+        if !self.both_members(peer) {
+            return;
+        }
+        if self.peers.entry(peer).or_default().life != Some(life) {
+            self.new_life(peer, life, env);
+        }
+        if self.liveness.state(peer) == LivenessState::Down {
+            self.liveness.introduce(env.now, peer);
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, peer: NodeId, env: Env<'_>) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.introduced = false;
+        }
+        self.end_sessions_with(peer, env);
+    }
+
+    /// The peer has begun another life: frames of the earlier one count no more, and it may have lost or gained
+    /// anything in between.
+    pub(super) fn new_life(&mut self, peer: NodeId, life: WriterId, env: Env<'_>) {
+        self.end_sessions_with(peer, env);
+        let known = self.peers.entry(peer).or_default();
+        *known = Peer { life: Some(life), up: known.up, root: known.root, ..Peer::default() };
+        self.introduce(peer);
+        self.schedule.soon(peer, env.now.mono);
+    }
+
+    /// A frame from a node that is no member here, or came while this node is none.
+    pub(super) fn stranger(&mut self, from: NodeId, frame: &Frame, _env: Env<'_>) {
+        if let Frame::Session { id, body: SessionFrame::Open(_) } = frame {
+            let body = SessionFrame::Abort(AbortReason::NotMember);
+            self.say(from, Frame::Session { id: *id, body });
+            self.tell_roster(from);
+        }
+        tracing::debug!(%from, "a frame from a node that is not a member is refused");
+    }
+
+    pub(super) fn goodbye_came(&mut self, from: NodeId, env: Env<'_>) {
+        tracing::info!(member = %self.meta.roster.shown_name(from), "said goodbye");
+        self.liveness.said_goodbye(env.now, from);
+        self.end_sessions_with(from, env);
+    }
+
+    pub(super) fn say_goodbye(&mut self, env: Env<'_>) {
+        for peer in self.live() {
+            self.say(peer, Frame::Goodbye);
+        }
+        self.liveness.goodbye(env.now);
+        self.liveness_drain(env);
+    }
+}

@@ -1,0 +1,310 @@
+//! One member of a cluster as a state machine: events in, actions out.
+//!
+//! No clock, no socket, no task, no thread: [`Core::handle`] is the one entry point. It is handed the
+//! instant, the store to read from and the clock to stamp with, mutates once, and returns all there is
+//! to do, in order. The store is read here and written only by actions. The same code runs under a
+//! driver on tokio and under a simulator.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `event` | what comes in, what goes out |
+//! | `membership` | rosters, heartbeats, lives, goodbyes |
+//! | `joining` | sponsoring a node that wants to join |
+//! | `eviction` | removing a member that is down, by promises |
+//! | `anti_entropy` | the sessions |
+//! | `rumors` | spreading and taking news |
+//! | `status` | what people see |
+
+mod anti_entropy;
+mod event;
+mod eviction;
+mod joining;
+mod membership;
+mod rumors;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use model::{Hlc, NodeId, WriterId};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use storage::Store;
+
+use crate::clock::Skew;
+use crate::liveness::{Liveness, LivenessConfig, LivenessState};
+use crate::meta::Meta;
+use crate::roster::Contact;
+use crate::rumor::Rumors;
+use crate::session::{Schedule, Session, SessionConfig, SessionId};
+use crate::time::Now;
+use crate::wire::Frame;
+
+pub use event::{Action, Event, Op, ReplyId};
+pub use status::{MemberStatus, Serving, SessionStatus, Status};
+
+/// How the protocol is paced.
+#[derive(Clone, Debug)]
+pub struct CoreConfig {
+    /// Members a rumor is pushed to in a round, 1 to 32; 0 switches rumors off.
+    pub fanout: usize,
+    /// Anti-entropy.
+    pub sessions: SessionConfig,
+    /// Heartbeats.
+    pub liveness: LivenessConfig,
+}
+
+impl Default for CoreConfig {
+    fn default() -> Self {
+        Self { fanout: 4, sessions: SessionConfig::default(), liveness: LivenessConfig::default() }
+    }
+}
+
+/// The hybrid logical clock, as the core needs it: shared with the coordinators of client writes.
+pub trait Time {
+    /// A new timestamp; none while no reservation for it is on disk.
+    fn tick(&self, wall_ms: u64) -> Option<Hlc>;
+    /// Learns of a timestamp made elsewhere.
+    fn observe(&self, remote: Hlc, wall_ms: u64) -> Skew;
+}
+
+/// What is lent to the core while it handles one event.
+#[derive(Clone, Copy)]
+pub struct Env<'a> {
+    /// The instant.
+    pub now: Now,
+    /// The store, to read from.
+    pub store: &'a Store,
+    /// The clock, to stamp with.
+    pub time: &'a dyn Time,
+}
+
+/// What this node knows of another member beyond the roster; forgotten at a restart.
+#[derive(Clone, Debug, Default)]
+struct Peer {
+    life: Option<WriterId>,
+    behind: Option<bool>,
+    root: Option<merkle::RangeDigest>,
+    skew_ms: u64,
+    introduced: bool,
+    up: bool,
+}
+
+/// One member.
+pub struct Core {
+    config: CoreConfig,
+    meta: Meta,
+    life: WriterId,
+    rng: StdRng,
+    liveness: Liveness,
+    peers: BTreeMap<NodeId, Peer>,
+    sessions: BTreeMap<SessionId, Session>,
+    schedule: Schedule,
+    rumors: Rumors,
+    evictions: eviction::Evictions,
+    ops: BTreeMap<u64, Op>,
+    op_last: u64,
+    evidence_unsaved_since: Option<Duration>,
+    stopped: Option<String>,
+    stopping: bool,
+    changed: bool,
+    out: VecDeque<Action>,
+}
+
+impl Core {
+    /// A member that starts a life. `contact` is where it is reached now; `seed` is its randomness.
+    pub fn start(
+        config: CoreConfig,
+        meta: Meta,
+        life: WriterId,
+        contact: Contact,
+        seed: u64,
+        env: Env<'_>,
+    ) -> (Self, Vec<Action>) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let epoch = contact.stamp.as_u64();
+        let liveness = Liveness::new(meta.node, meta.cluster, epoch, seed ^ SWIM, config.liveness.clone());
+        let schedule = Schedule::new(config.sessions, env.now.mono, &mut rng);
+        let rumors = Rumors::new(meta.node, config.fanout);
+        let mut core = Self {
+            config,
+            meta,
+            life,
+            rng,
+            liveness,
+            peers: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            schedule,
+            rumors,
+            evictions: eviction::Evictions::default(),
+            ops: BTreeMap::new(),
+            op_last: 0,
+            evidence_unsaved_since: None,
+            stopped: None,
+            stopping: false,
+            changed: true,
+            out: VecDeque::new(),
+        };
+        core.begin_membership(contact, env);
+        let actions = core.drain(env);
+        (core, actions)
+    }
+
+    /// Takes in one event; returns what to do, in order.
+    pub fn handle(&mut self, event: Event, env: Env<'_>) -> Vec<Action> {
+        match event {
+            Event::Wake => {}
+            Event::Heartbeat { bytes } => self.heartbeat(&bytes, env),
+            Event::Frame { from, life, frame } => self.frame(from, life, frame, env),
+            Event::Connected { peer, life } => self.connected(peer, life, env),
+            Event::Disconnected { peer } => self.disconnected(peer, env),
+            Event::Wrote { key } => self.rumors.learned(env.now.mono, key, []),
+            Event::Stored { op, changed } => self.stored(op, &changed, env),
+            Event::Durable { op } => self.durable(op, env),
+            Event::JoinAsked { reply, request } => self.join_asked(reply, &request, env),
+            Event::StoreStopped { reason } => self.store_stopped(reason, env),
+            Event::Stop => self.stop(env),
+        }
+        self.drain(env)
+    }
+
+    /// When [`Event::Wake`] is due at the latest.
+    pub fn next_wake(&self) -> Option<Duration> {
+        let liveness = self.liveness.next_wake();
+        let sessions = if self.may_repair() { self.schedule.next_wake() } else { None };
+        let timeouts = self.sessions.values().map(|s| s.heard() + self.config.sessions.idle_max).min();
+        let rumors = if self.may_spread() { self.rumors.next_wake() } else { None };
+        let evidence = self.evidence_unsaved_since.map(|since| since + EVIDENCE_SAVED_AFTER);
+        [liveness, sessions, timeouts, rumors, evidence, self.evictions.next_wake()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The durable record as it stands.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Everything that time and what came before make due, then the latest status.
+    fn drain(&mut self, env: Env<'_>) -> Vec<Action> {
+        if !self.stopping {
+            self.liveness_due(env);
+            self.evictions_due(env);
+            self.sessions_due(env);
+            self.rumors_due(env);
+            self.save_evidence(env, EVIDENCE_SAVED_AFTER);
+        }
+        if std::mem::take(&mut self.changed) {
+            let status = Box::new(self.status());
+            self.out.push_back(Action::Publish(status));
+        }
+        self.out.drain(..).collect()
+    }
+
+    fn frame(&mut self, from: NodeId, life: WriterId, frame: Frame, env: Env<'_>) {
+        if self.stopping || from == self.meta.node {
+            return;
+        }
+        if let Frame::Roster(roster) = frame {
+            return self.roster_came(from, &roster, env);
+        }
+        // Every frame is checked: data flows only between members of both rosters (H12, H13).
+        if !self.both_members(from) {
+            return self.stranger(from, &frame, env);
+        }
+        if self.peers.entry(from).or_default().life != Some(life) {
+            self.new_life(from, life, env);
+        }
+        match frame {
+            Frame::Roster(_) => {}
+            Frame::Rumor(rumor) => self.rumor_came(from, rumor, env),
+            Frame::RumorAnswer { batch, known } => self.rumors.answered(batch, &known),
+            Frame::PromiseAsk(ask) => self.promise_asked(from, ask, env),
+            Frame::PromiseAnswer(answer) => self.promise_answered(from, answer, env),
+            Frame::Session { id, body } => self.session_frame(from, id, body, env),
+            Frame::Goodbye => self.goodbye_came(from, env),
+        }
+    }
+
+    fn stored(&mut self, op: u64, changed: &[bool], env: Env<'_>) {
+        match self.ops.remove(&op) {
+            Some(Op::Session(id)) => self.session_stored(id, env),
+            Some(Op::Rumor { from, batch, answer, told, keys }) => {
+                self.rumor_stored((from, batch, answer), told, keys, changed, env);
+            }
+            Some(Op::Flush(..)) | None => {}
+        }
+    }
+
+    fn op(&mut self, op: Op) -> u64 {
+        self.op_last += 1;
+        self.ops.insert(self.op_last, op);
+        self.op_last
+    }
+
+    fn send(&mut self, to: NodeId, frame: Frame, after: storage::Seq) {
+        self.out.push_back(Action::Send { to, frame, after });
+    }
+
+    /// Sends what depends on nothing in the store.
+    fn say(&mut self, to: NodeId, frame: Frame) {
+        self.send(to, frame, storage::Seq::default());
+    }
+
+    fn persist(&mut self) {
+        self.evidence_unsaved_since = None;
+        self.out.push_back(Action::Persist(Box::new(self.meta.clone())));
+        self.changed = true;
+    }
+
+    fn others(&self) -> impl Iterator<Item = NodeId> {
+        let me = self.meta.node;
+        self.meta.roster.members().filter(move |id| *id != me)
+    }
+
+    fn live(&self) -> BTreeSet<NodeId> {
+        self.others().filter(|id| self.liveness.state(*id) != LivenessState::Down).collect()
+    }
+
+    fn is_member(&self) -> bool {
+        self.meta.roster.contains(self.meta.node)
+    }
+
+    fn both_members(&self, peer: NodeId) -> bool {
+        self.is_member() && self.meta.roster.contains(peer)
+    }
+
+    fn may_repair(&self) -> bool {
+        self.is_member() && self.stopped.is_none() && !self.stopping
+    }
+
+    /// A node that is behind neither takes, sends nor passes rumors (H27).
+    fn may_spread(&self) -> bool {
+        self.may_repair() && self.meta.caught_up && self.config.fanout > 0
+    }
+
+    fn store_stopped(&mut self, reason: String, env: Env<'_>) {
+        if self.stopped.is_none() {
+            tracing::error!(%reason, "the store stopped; this node takes no more writes");
+            self.stopped = Some(reason);
+            self.end_all_sessions(env);
+            self.changed = true;
+        }
+    }
+
+    fn stop(&mut self, env: Env<'_>) {
+        self.save_evidence(env, Duration::ZERO);
+        self.say_goodbye(env);
+        self.end_all_sessions(env);
+        self.stopping = true;
+        self.changed = true;
+    }
+}
+
+/// Proofs of identity are put on disk this long after the first unsaved one, at a stop, and whenever the record is
+/// written anyway.
+const EVIDENCE_SAVED_AFTER: Duration = Duration::from_secs(15);
+
+/// Keeps the heartbeats' random numbers apart from the rest's.
+const SWIM: u64 = 0x5357_494d;

@@ -1,0 +1,103 @@
+//! Spreading news, and taking it in.
+
+use model::{Entry, Key, NodeId};
+use storage::Store;
+
+use super::{Action, Core, Env, Op};
+use crate::rumor::Push;
+use crate::wire::{Frame, Rumor};
+
+/// An entry heavier than this is left to anti-entropy, which can send it in pieces.
+const ENTRY_BYTES_MAX: usize = 2 << 20;
+/// A rumor is sent when it holds this many bytes, about.
+const RUMOR_BYTES: usize = 256 << 10;
+
+impl Core {
+    pub(super) fn rumors_due(&mut self, env: Env<'_>) {
+        if !self.may_spread() {
+            return;
+        }
+        let live = self.live();
+        for push in self.rumors.round(env.now.mono, &live, &mut self.rng) {
+            self.push(push, env.store);
+        }
+    }
+
+    /// Sends the entries as they are now, which may be newer than what made them news.
+    fn push(&mut self, push: Push, store: &Store) {
+        let after = store.written();
+        let mut items: Vec<(Key, Entry)> = Vec::new();
+        let mut bytes = 0;
+        for key in push.keys {
+            let Ok(Some(entry)) = store.get(&key) else { continue };
+            let weight = entry.weight() + key.as_bytes().len();
+            if weight > ENTRY_BYTES_MAX {
+                self.schedule.soon(push.to, std::time::Duration::ZERO);
+                continue;
+            }
+            if bytes + weight > RUMOR_BYTES && !items.is_empty() {
+                let items = std::mem::take(&mut items);
+                // A rumor in several frames is answered for none of them: it only spreads a little longer.
+                let rumor = Rumor { batch: push.batch, answer: false, told: push.told.clone(), items };
+                self.send(push.to, Frame::Rumor(rumor), after);
+                bytes = 0;
+            }
+            bytes += weight;
+            items.push((key, entry));
+        }
+        if !items.is_empty() {
+            let rumor = Rumor { batch: push.batch, answer: push.answer, told: push.told, items };
+            self.send(push.to, Frame::Rumor(rumor), after);
+        }
+    }
+
+    pub(super) fn rumor_came(&mut self, from: NodeId, rumor: Rumor, env: Env<'_>) {
+        if !self.may_spread() {
+            return;
+        }
+        for (_, entry) in &rumor.items {
+            self.observe(from, entry, env);
+        }
+        let keys = rumor.items.iter().map(|(key, _)| key.clone()).collect();
+        let Rumor { batch, answer, told, items } = rumor;
+        let op = self.op(Op::Rumor { from, batch, answer, told, keys });
+        self.out.push_back(Action::Merge { op, entries: items });
+    }
+
+    /// What was news is passed on; what was not is told to the sender, if it still spreads it.
+    pub(super) fn rumor_stored(
+        &mut self,
+        (from, batch, answer): (NodeId, u64, bool),
+        told: Vec<NodeId>,
+        keys: Vec<Key>,
+        changed: &[bool],
+        env: Env<'_>,
+    ) {
+        let mut known = Vec::new();
+        for (place, key) in keys.into_iter().enumerate() {
+            if changed.get(place).copied().unwrap_or(false) {
+                let told = told.iter().copied().chain([from]);
+                self.rumors.learned(env.now.mono, key, told);
+            } else {
+                known.push(place as u32);
+            }
+        }
+        if answer && !known.is_empty() {
+            self.say(from, Frame::RumorAnswer { batch, known });
+        }
+    }
+
+    /// The clock learns of a peer's dots; one far ahead does not move it, and is shown by the peer's name.
+    pub(super) fn observe(&mut self, from: NodeId, entry: &Entry, env: Env<'_>) {
+        let Some(newest) = entry.context().greatest().values().max() else { return };
+        let skew = env.time.observe(*newest, env.now.wall_ms);
+        if skew.too_far {
+            let peer = self.peers.entry(from).or_default();
+            if peer.skew_ms == 0 {
+                tracing::warn!(peer = %self.meta.roster.shown_name(from), ahead_ms = skew.ahead_ms,
+                    "timestamps far ahead of this node's clock; check both clocks");
+            }
+            peer.skew_ms = skew.ahead_ms.max(1);
+        }
+    }
+}

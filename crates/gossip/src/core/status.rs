@@ -1,0 +1,114 @@
+//! What people and programs see of a member: a snapshot, made anew when something changed.
+
+use model::{ClusterId, NodeId};
+
+use super::Core;
+use crate::liveness::LivenessState;
+use crate::session::{Session, Tally};
+
+/// Whether this node answers clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// It does.
+    Yes,
+    /// It has joined, and waits for its first completed session.
+    Behind,
+    /// It has found itself removed from the roster.
+    Removed,
+    /// Its store failed, for this reason: it answers reads alone.
+    Stopped(String),
+    /// It is stopping.
+    Stopping,
+}
+
+/// A running session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionStatus {
+    /// When it began, milliseconds since 1970.
+    pub started_ms: u64,
+    /// What it did so far.
+    pub tally: Tally,
+}
+
+/// A member as this node knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name, made unique for people.
+    pub name: String,
+    /// Whether it answers.
+    pub state: LivenessState,
+    /// Where it is reached for frames, if known.
+    pub gossip: Option<String>,
+    /// Where its HTTP API is, if known.
+    pub http: Option<String>,
+    /// Its root as last heard, in the form shown to people; none for this node, whose root is the store's.
+    pub root: Option<[u8; 16]>,
+    /// The start of the last session that proved the two identical, milliseconds since 1970.
+    pub last_identical_ms: Option<u64>,
+    /// The session with it that is running.
+    pub session: Option<SessionStatus>,
+    /// How far its timestamps lay ahead of this node's clock when last noticed, milliseconds; 0 if never.
+    pub skew_ms: u64,
+}
+
+/// A member's view of its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// This node.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Whether it answers clients.
+    pub serving: Serving,
+    /// Every member, this node among them, by name.
+    pub members: Vec<MemberStatus>,
+}
+
+impl Core {
+    pub(super) fn status(&self) -> Status {
+        let mut members: Vec<MemberStatus> = self.meta.roster.members().map(|id| self.member(id)).collect();
+        members.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
+        Status {
+            cluster: self.meta.cluster,
+            node: self.meta.node,
+            name: self.meta.name.clone(),
+            serving: self.serving(),
+            members,
+        }
+    }
+
+    fn serving(&self) -> Serving {
+        if !self.is_member() {
+            Serving::Removed
+        } else if self.stopping {
+            Serving::Stopping
+        } else if let Some(reason) = &self.stopped {
+            Serving::Stopped(reason.clone())
+        } else if !self.meta.caught_up {
+            Serving::Behind
+        } else {
+            Serving::Yes
+        }
+    }
+
+    fn member(&self, id: NodeId) -> MemberStatus {
+        let contact = self.meta.roster.contact(id);
+        let peer = self.peers.get(&id);
+        let running: Option<&Session> = self.sessions.values().find(|s| s.peer() == id && !s.is_opening());
+        MemberStatus {
+            id,
+            name: self.meta.roster.shown_name(id),
+            state: if id == self.meta.node { LivenessState::Alive } else { self.liveness.state(id) },
+            gossip: contact.map(|c| c.gossip.clone()),
+            http: contact.map(|c| c.http.clone()),
+            root: peer.and_then(|p| p.root).map(|root| root.root_hash(&self.meta.digest_key.0)),
+            last_identical_ms: self.meta.identical.get(&id).copied(),
+            session: running.map(|s| SessionStatus { started_ms: s.started().wall_ms, tally: s.tally() }),
+            skew_ms: peer.map_or(0, |p| p.skew_ms),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What a node must remember of itself and its cluster across restarts, apart from the data.
+
+use std::collections::BTreeMap;
+
+use model::{ClusterId, DigestKey, NodeId};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::promise::Promises;
+use crate::roster::Roster;
+use crate::session::Stability;
+
+const VERSION: u8 = 1;
+/// The longest form that is read, in bytes.
+const BYTES_MAX: usize = 4 << 20;
+
+/// The durable record of a member. A few kilobytes, written whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Made at the first start in this data directory.
+    pub node: NodeId,
+    /// Unique among members.
+    pub name: String,
+    /// Made at founding.
+    pub cluster: ClusterId,
+    /// Made at founding, handed over in a join.
+    pub digest_key: DigestKey,
+    /// Who belongs.
+    pub roster: Roster,
+    /// Evictions this node has promised to take part in.
+    pub promises: Promises,
+    /// Whether a first session with a member that is not behind was completed. Until then the node is behind.
+    pub caught_up: bool,
+    /// Watermark, expiry horizon and summary vector; nothing sets them yet.
+    pub stability: Stability,
+    /// Per peer: the start, in milliseconds since 1970 by this node's clock, of the last session that proved the two
+    /// identical.
+    pub identical: BTreeMap<NodeId, u64>,
+}
+
+/// Why bytes are no such record.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum MetaError {
+    /// Written by a version that this one does not know.
+    #[error("the node's record has version {0}, this program reads version {VERSION}")]
+    Version(u8),
+    /// Cut or damaged.
+    #[error("the node's record is damaged: {0}")]
+    Damaged(String),
+}
+
+impl Meta {
+    /// The bytes to keep.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        let encoded = bincode::serde::encode_into_std_write(self, &mut out, bincode::config::standard());
+        debug_assert!(encoded.is_ok(), "integers, strings and maps always encode");
+        out
+    }
+
+    /// The record that was kept as these bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MetaError> {
+        let (version, body) = bytes.split_first().ok_or_else(|| MetaError::Damaged("empty".into()))?;
+        if *version != VERSION {
+            return Err(MetaError::Version(*version));
+        }
+        let config = bincode::config::standard().with_limit::<BYTES_MAX>();
+        let (meta, used) = bincode::serde::decode_from_slice::<Self, _>(body, config)
+            .map_err(|error| MetaError::Damaged(error.to_string()))?;
+        if used != body.len() {
+            return Err(MetaError::Damaged("bytes too many".into()));
+        }
+        Ok(meta)
+    }
+}

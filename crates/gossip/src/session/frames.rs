@@ -1,0 +1,146 @@
+//! What the two sides of a session say to each other.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use merkle::{FindMessage, Opening, RangeDigest};
+use model::{Delta, Hlc, Key, NodeId, Summary};
+use serde::{Deserialize, Serialize};
+
+use crate::roster::{Roster, RosterVersion};
+
+/// Which session a frame belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SessionId {
+    /// Who began it.
+    pub initiator: NodeId,
+    /// Random, its own.
+    pub number: u64,
+}
+
+/// A session's messages, in the order in which they first occur.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SessionFrame {
+    /// The initiator's opening.
+    Open(Box<Open>),
+    /// The responder's answer.
+    Opened(Opened),
+    /// A step towards what differs; the responder's first rides right behind its [`Opened::Differ`].
+    Find(FindMessage),
+    /// Names of entries that differ, and what the sender holds of them.
+    Names(Names),
+    /// What the receiver lacks.
+    Data(Vec<(Key, Delta)>),
+    /// A piece of one entry too large for a frame; the pieces make up a `(Key, Delta)`.
+    Piece {
+        /// Whether it is the last.
+        last: bool,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// The receiver has taken in so many frames of names and of data.
+    Taken {
+        /// [`SessionFrame::Names`] frames.
+        names: u32,
+        /// [`SessionFrame::Data`] and [`SessionFrame::Piece`] frames, stored.
+        data: u32,
+    },
+    /// The sender has sent all it had to.
+    Close(Close),
+    /// Everything the sender received is on its disk.
+    Done {
+        /// Whether it left anything out: then neither side claims anything.
+        left_out: bool,
+    },
+    /// The sender gives up, and why.
+    Abort(AbortReason),
+}
+
+/// The initiator's opening.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Open {
+    /// The initiator's roster, by version: unequal rosters merge before anything else.
+    pub roster: RosterVersion,
+    /// Whether the initiator is behind.
+    pub behind: bool,
+    /// The initiator's root and what helps to find what differs.
+    pub tree: Opening,
+    /// What deletes need to be forgotten safely.
+    pub stability: Stability,
+}
+
+/// Watermark, expiry horizon and what changed in the summary vector. Nothing sets them yet: their place
+/// is kept, so that the form of an opening need not change when purging comes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stability {
+    /// The watermark.
+    pub watermark: Hlc,
+    /// The expiry horizon.
+    pub horizon: Hlc,
+    /// Components of the summary vector that changed.
+    pub vector: BTreeMap<NodeId, Hlc>,
+}
+
+/// The responder's answer to an opening.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Opened {
+    /// The roots are equal: the two are identical as of the session's start.
+    Identical {
+        /// Whether the responder is behind.
+        behind: bool,
+        /// The responder's own.
+        stability: Stability,
+    },
+    /// They differ; the search begins.
+    Differ {
+        /// Whether the responder is behind.
+        behind: bool,
+        /// The responder's root and what helps to find what differs.
+        tree: Box<Opening>,
+        /// The responder's own.
+        stability: Stability,
+    },
+    /// The rosters differ: here is the responder's. The initiator merges it, sends the outcome and opens
+    /// again.
+    RosterFirst(Box<Roster>),
+    /// Not now.
+    Busy,
+}
+
+/// Names of entries that differ, in ascending order of token and key over all such frames.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Names {
+    /// Key, and what the sender holds under it.
+    pub items: Vec<(Key, Summary)>,
+    /// Nothing comes after these.
+    pub last: bool,
+    /// The sender found more than it names; what lies behind the last name is left to a next session.
+    pub cut: bool,
+}
+
+/// The end of what a side sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Close {
+    /// The frozen root less the frozen digests of all that either side named: equal on both sides if
+    /// everything that differed was named.
+    pub remainder: RangeDigest,
+    /// Whether names were cut off on either side: then the remainders say nothing.
+    pub cut: bool,
+}
+
+/// Why a side gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AbortReason {
+    /// A frame that does not belong where it came.
+    Protocol,
+    /// The frozen view could not be kept.
+    ViewLost,
+    /// Too long without a frame, or too long in all.
+    TimedOut,
+    /// The store stopped.
+    Stopped,
+    /// Even the search at full width did not name all that differs.
+    Unequal,
+    /// The other side is not a member here, or no longer.
+    NotMember,
+}

@@ -1,0 +1,146 @@
+//! Anti-entropy: two members compare frozen views of their trees, find what differs, and exchange it.
+//!
+//! A session, as a row of frames (`I` began it, `R` answers):
+//! ```text
+//! I  Open      roster version, root                    R  freezes its view
+//! R  Opened    roots equal: done, one round trip       or: the search begins
+//! *  Find      whole frontiers, one level a message, until both know what differs
+//! *  Names     both at once: keys that differ, and what is held of them
+//! *  Data      both at once: only what the other lacks, within windows
+//! *  Close     frozen root less all that was named: equal remainders prove nothing was missed
+//!              (unequal: once more from Find, at full width)
+//! *  Done      after a flush begun later than the last frame; then both record "identical as of
+//!              the session's start"
+//! ```
+//! (Demers et al. 1987, section 1.3, for anti-entropy; Merkle, "A Digital Signature Based on a
+//! Conventional Encryption Function", 1987, for the tree; the closing check is our own.)
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `frames` | what the two sides say |
+//! | `machine` | one session, one side: frames in, steps out |
+//! | `exchange` | naming what differs and streaming what the other lacks |
+//! | `incoming` | received deltas made into entries |
+//! | `table` | the sessions of a node: when to begin one, with whom, and when to end it |
+
+mod exchange;
+mod frames;
+mod incoming;
+mod machine;
+mod table;
+
+use model::{Entry, Key, NodeId};
+use storage::{Seq, StoreError};
+use thiserror::Error;
+
+use crate::roster::Roster;
+
+pub use frames::{AbortReason, Close, Names, Open, Opened, SessionFrame, SessionId, Stability};
+pub use machine::{Begin, Session};
+pub use table::{Schedule, SessionConfig};
+
+/// An entry of the frozen view that differs from the other side's, or is missing there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The key's token.
+    pub token: u64,
+    /// The key.
+    pub key: Key,
+    /// The entry's frozen digest.
+    pub digest: u128,
+}
+
+/// What a session wants done, in this order.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this to the peer once everything up to `after` is durable.
+    Send {
+        /// The frame.
+        frame: SessionFrame,
+        /// What it may depend on.
+        after: Seq,
+    },
+    /// Merge these entries, and say so with [`Session::stored`].
+    Merge(Vec<(Key, Entry)>),
+    /// Flush, and say so with [`Session::flushed`].
+    Flush(Seq),
+    /// The session is over; release its view.
+    End(Ending),
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// The two were proven identical as of the session's start.
+    Identical,
+    /// Data was exchanged, but nothing is claimed: there is more than one session takes. Go on at once.
+    More,
+    /// The rosters differ; this is the peer's.
+    RosterFirst(Box<Roster>),
+    /// The peer has no time now.
+    Busy,
+    /// The peer gave up.
+    Aborted(AbortReason),
+    /// This side gave up.
+    Failed(Failure),
+}
+
+/// Why this side gives a session up. What was merged stays; the next session finds only what is left.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The peer sent what has no place here.
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// The peer's search messages do not hold together.
+    #[error("the search failed: {0}")]
+    Find(#[from] merkle::FindError),
+    /// Too much changed since the view was frozen.
+    #[error("the frozen view was lost")]
+    ViewLost,
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(StoreError),
+    /// Too long without a frame, or too long in all.
+    #[error("timed out")]
+    TimedOut,
+    /// Even at full width not all that differs was named.
+    #[error("the roots differ, yet a search at full width did not name what differs")]
+    Unequal,
+    /// The peer restarted, went away, or is no member any more.
+    #[error("the peer went away")]
+    PeerGone,
+}
+
+impl Failure {
+    fn reason(&self) -> AbortReason {
+        match self {
+            Self::Protocol(_) | Self::Find(_) => AbortReason::Protocol,
+            Self::ViewLost => AbortReason::ViewLost,
+            Self::Store(_) => AbortReason::Stopped,
+            Self::TimedOut | Self::PeerGone => AbortReason::TimedOut,
+            Self::Unequal => AbortReason::Unequal,
+        }
+    }
+}
+
+/// What a session did so far, for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Keys named as differing by either side.
+    pub named: u64,
+    /// Entries sent.
+    pub sent: u64,
+    /// Entries received.
+    pub received: u64,
+    /// Searches made: 1, or 2 when the first missed something.
+    pub searches: u8,
+}
+
+/// A running or ended session, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// With whom.
+    pub peer: NodeId,
+    /// What it did so far.
+    pub tally: Tally,
+}

@@ -1,0 +1,98 @@
+//! What members send one another over a connection: one frame, one message.
+//!
+//! A frame is a version byte and the bincode form of [`Frame`]. What carries frames (lengths, hellos,
+//! connections) is the transport's; what they mean is this crate's.
+
+use bytes::Bytes;
+use model::{Entry, Key, NodeId};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::promise::{Answer, Ask};
+use crate::roster::Roster;
+use crate::session::{SessionFrame, SessionId};
+
+/// The version of what is sent; the first byte of a frame.
+pub const WIRE_VERSION: u8 = 1;
+/// The longest frame, in bytes. Larger entries travel in parts.
+pub const FRAME_BYTES_MAX: usize = 4 << 20;
+
+/// Everything that members say to each other over a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Frame {
+    /// The sender's roster, to be merged into the receiver's.
+    Roster(Box<Roster>),
+    /// Entries that the sender has just learned of.
+    Rumor(Rumor),
+    /// Which entries of a rumor the receiver knew already.
+    RumorAnswer {
+        /// The rumor's number.
+        batch: u64,
+        /// The places within it that were no news, ascending.
+        known: Vec<u32>,
+    },
+    /// A request for a promise to remove a member.
+    PromiseAsk(Ask),
+    /// The answer to it.
+    PromiseAnswer(Answer),
+    /// Part of an anti-entropy session.
+    Session {
+        /// Which one.
+        id: SessionId,
+        /// What is said in it.
+        body: SessionFrame,
+    },
+    /// The sender stops now: it is down at once.
+    Goodbye,
+}
+
+/// Entries pushed to a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rumor {
+    /// The sender's number for it, which an answer names.
+    pub batch: u64,
+    /// Whether the sender has members left to tell and wants to know what was no news.
+    pub answer: bool,
+    /// Who has been told already, ascending: they need not be told again.
+    pub told: Vec<NodeId>,
+    /// The entries.
+    pub items: Vec<(Key, Entry)>,
+}
+
+/// Why bytes are no frame. The connection they came on is closed; nothing else changes.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum WireError {
+    /// Of a version that this program does not speak.
+    #[error("frame version {0}, this program speaks {WIRE_VERSION}")]
+    Version(u8),
+    /// Too long, cut, or not of the form.
+    #[error("not a frame: {0}")]
+    Form(String),
+}
+
+/// The bytes of a frame.
+pub fn encode(frame: &Frame) -> Result<Bytes, WireError> {
+    let mut out = Vec::with_capacity(256);
+    out.push(WIRE_VERSION);
+    bincode::serde::encode_into_std_write(frame, &mut out, bincode::config::standard())
+        .map_err(|error| WireError::Form(error.to_string()))?;
+    if out.len() > FRAME_BYTES_MAX {
+        return Err(WireError::Form(format!("{} bytes, at most {FRAME_BYTES_MAX}", out.len())));
+    }
+    Ok(out.into())
+}
+
+/// The frame that these bytes are.
+pub fn decode(bytes: &[u8]) -> Result<Frame, WireError> {
+    let (version, body) = bytes.split_first().ok_or_else(|| WireError::Form("empty".into()))?;
+    if *version != WIRE_VERSION {
+        return Err(WireError::Version(*version));
+    }
+    let config = bincode::config::standard().with_limit::<FRAME_BYTES_MAX>();
+    let (frame, used) = bincode::serde::decode_from_slice(body, config)
+        .map_err(|error| WireError::Form(error.to_string()))?;
+    if used != body.len() {
+        return Err(WireError::Form(format!("{} bytes too many", body.len() - used)));
+    }
+    Ok(frame)
+}
