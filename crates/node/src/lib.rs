@@ -1,5 +1,7 @@
 //! The `mangrove` program: settings, logging, the driver that runs a node, and the command line.
 
+pub mod cli;
 pub mod exit;
 pub mod logging;
 pub mod settings;
+pub mod transport;
