@@ -1,0 +1,152 @@
+//! Whole clusters of cores: they converge by rumors, by sessions, after cuts and after crashes.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gossip::core::CoreConfig;
+use rand::RngExt;
+use support::{Cluster, id, key, rumors_only, sessions_only};
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+#[test]
+fn rumors_alone_reach_all_live_members() {
+    let mut cluster = Cluster::new(3, 1, rumors_only());
+    cluster.run(secs(3));
+    for i in 0..100 {
+        cluster.put(id(i % 3 + 1), &key(&format!("k{i}")), "v", None);
+    }
+    cluster.run(Duration::from_millis(100));
+    cluster.assert_equal();
+    assert_eq!(cluster.nodes[&id(2)].store.counts().keys, 100);
+}
+
+#[test]
+fn sessions_alone_converge() {
+    let mut cluster = Cluster::new(5, 2, sessions_only());
+    cluster.run(secs(3));
+    for i in 0..500 {
+        cluster.put(id(i % 5 + 1), &key(&format!("k{i}")), "v", None);
+    }
+    cluster.run(secs(12));
+    cluster.assert_equal();
+    assert_eq!(cluster.nodes[&id(4)].store.counts().keys, 500);
+}
+
+#[test]
+fn both_sides_of_a_cut_write_and_meet_again() {
+    let mut cluster = Cluster::new(3, 3, CoreConfig::default());
+    cluster.run(secs(3));
+    for k in ["kept", "both", "gone", "over"] {
+        cluster.put(id(1), &key(k), "old", None);
+    }
+    cluster.run(secs(1));
+    cluster.assert_equal();
+    cluster.cut = [id(3)].into();
+    cluster.run(secs(8));
+    cluster.put(id(3), &key("both"), "three", None);
+    cluster.put(id(1), &key("both"), "one", None);
+    cluster.delete(id(3), &key("gone"));
+    cluster.put(id(2), &key("over"), "new", None);
+    cluster.run(secs(2));
+    assert!(!cluster.roots_equal());
+    cluster.cut.clear();
+    cluster.run(secs(8));
+    cluster.assert_equal();
+    for n in 1..=3 {
+        let mut both = cluster.values(id(n), &key("both"));
+        both.sort();
+        assert_eq!(both, ["one", "three"], "concurrent writes are both there");
+        assert!(cluster.get(id(n), &key("gone")).unwrap().is_tombstone());
+        assert_eq!(cluster.values(id(n), &key("over")), ["new"]);
+        assert_eq!(cluster.values(id(n), &key("kept")), ["old"]);
+    }
+}
+
+#[test]
+fn a_member_killed_and_restarted_is_proven_identical() {
+    let mut cluster = Cluster::new(3, 4, CoreConfig::default());
+    cluster.run(secs(3));
+    for i in 0..50 {
+        cluster.put(id(2), &key(&format!("a{i}")), "v", None);
+    }
+    cluster.kill(id(2));
+    for i in 0..50 {
+        cluster.put(id(1), &key(&format!("b{i}")), "v", None);
+    }
+    cluster.run(secs(10));
+    let before = cluster.now;
+    cluster.restart(id(2));
+    cluster.run(secs(5));
+    cluster.assert_equal();
+    let status = cluster.nodes[&id(1)].status.clone().unwrap();
+    let proven = status.members.iter().find(|m| m.id == id(2)).unwrap().last_identical_ms.unwrap();
+    assert!(proven > 1_700_000_000_000 + before.as_millis() as u64);
+}
+
+#[test]
+fn a_large_entry_travels_in_pieces_and_is_applied_whole() {
+    let mut cluster = Cluster::new(2, 5, CoreConfig::default());
+    cluster.run(secs(3));
+    let large = "x".repeat(9 << 20);
+    cluster.put(id(1), &key("large"), &large, None);
+    cluster.put(id(1), &key("small"), "v", None);
+    cluster.run(secs(3));
+    cluster.assert_equal();
+    assert_eq!(cluster.values(id(2), &key("large")), [large]);
+}
+
+/// Random writes, deletes, cuts and crashes; afterwards all is equal and nothing acknowledged is gone.
+#[test]
+fn whatever_happens_replicas_become_identical_and_nothing_acknowledged_is_lost() {
+    for seed in 0..40 {
+        let config = if seed % 3 == 0 { sessions_only() } else { CoreConfig::default() };
+        let mut cluster = Cluster::new(2 + seed % 4, seed, config);
+        cluster.loss = 0.1;
+        cluster.run(secs(3));
+        let n = cluster.nodes.len() as u64;
+        // Each key is written by one node only, so its last acknowledged state is what must be there.
+        let mut ledger: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for step in 0..60u32 {
+            let at = id(cluster.rng.random_range(1..=n));
+            match cluster.rng.random_range(0..20) {
+                0 => cluster.cut = [at].into(),
+                1 => cluster.cut.clear(),
+                2 if cluster.nodes[&at].up => cluster.kill(at),
+                3 => {
+                    let down: Vec<_> = cluster.nodes.iter().filter(|(_, n)| !n.up).map(|(i, _)| *i).collect();
+                    down.into_iter().for_each(|i| cluster.restart(i));
+                }
+                _ if cluster.nodes[&at].up => {
+                    let k = format!("{}/{}", at.0, cluster.rng.random_range(0..8));
+                    if cluster.rng.random_bool(0.3) {
+                        cluster.delete(at, &key(&k));
+                        ledger.insert(k, None);
+                    } else {
+                        cluster.put(at, &key(&k), &step.to_string(), None);
+                        ledger.insert(k, Some(step.to_string()));
+                    }
+                }
+                _ => {}
+            }
+            let pause = cluster.rng.random_range(0..1500);
+            cluster.run(Duration::from_millis(pause));
+        }
+        cluster.cut.clear();
+        let down: Vec<_> = cluster.nodes.iter().filter(|(_, n)| !n.up).map(|(i, _)| *i).collect();
+        down.into_iter().for_each(|i| cluster.restart(i));
+        cluster.run(secs(30));
+        cluster.assert_equal();
+        for (k, value) in &ledger {
+            for i in 1..=n {
+                let want: Vec<String> = value.iter().cloned().collect();
+                assert_eq!(cluster.values(id(i), &key(k)), want, "seed {seed} key {k} at {i}");
+            }
+        }
+    }
+}

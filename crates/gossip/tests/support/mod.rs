@@ -1,0 +1,354 @@
+//! A cluster in one thread: cores over memory engines, a network and a disk that can be told to fail, virtual time.
+#![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gossip::clock::{Clock, Skew};
+use gossip::coordinator::{self, NewValue, WriteLimits};
+use gossip::core::{Action, Core, CoreConfig, Env, Event, Status, Time};
+use gossip::meta::Meta;
+use gossip::roster::{Add, Contact, Roster};
+use gossip::time::Now;
+use gossip::wire::{self, Frame};
+use model::{ClusterId, Context, DigestKey, Dot, Entry, Expiry, Hlc, Key, NodeId, WriterId};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use storage::{MemoryEngine, Seq, Store};
+
+pub const DIGEST_KEY: DigestKey = DigestKey([7; 32]);
+const START_MS: u64 = 1_700_000_000_000;
+
+pub struct TestClock(RefCell<Clock>);
+
+impl Time for TestClock {
+    fn tick(&self, wall_ms: u64) -> Option<Hlc> {
+        let mut clock = self.0.borrow_mut();
+        if let Some(upto) = clock.wants_reservation(wall_ms) {
+            clock.reserved(upto);
+        }
+        clock.tick(wall_ms).ok()
+    }
+
+    fn observe(&self, remote: Hlc, wall_ms: u64) -> Skew {
+        self.0.borrow_mut().observe(remote, wall_ms)
+    }
+}
+
+pub struct Node {
+    pub core: Core,
+    pub store: Store,
+    pub engine: Arc<MemoryEngine>,
+    pub clock: TestClock,
+    pub life: WriterId,
+    pub status: Option<Status>,
+    pub meta: Meta,
+    pub up: bool,
+    /// Frames that wait until something is durable.
+    gated: VecDeque<(NodeId, Frame, Seq)>,
+    awaited: Vec<(u64, Seq)>,
+}
+
+#[derive(Clone, Debug)]
+enum Packet {
+    Frame { from: NodeId, life: WriterId, bytes: Bytes },
+    Heartbeat(Bytes),
+}
+
+/// What went over the wire between members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub frames: u64,
+    pub bytes: u64,
+    pub session_frames: u64,
+    pub session_bytes: u64,
+}
+
+pub struct Cluster {
+    pub now: Duration,
+    pub nodes: BTreeMap<NodeId, Node>,
+    pub rng: StdRng,
+    pub config: CoreConfig,
+    pub loss: f64,
+    pub cut: BTreeSet<NodeId>,
+    pub traffic: Traffic,
+    pub trace: Vec<String>,
+    pub tracing: bool,
+    packets: BTreeMap<(Duration, u64), (NodeId, Packet)>,
+    sent: u64,
+    lives: u64,
+}
+
+pub fn id(n: u64) -> NodeId {
+    NodeId(n)
+}
+
+pub fn key(text: &str) -> Key {
+    Key::new(text.to_owned()).unwrap()
+}
+
+impl Cluster {
+    /// Members 1 to `n`, one roster, empty stores, started.
+    pub fn new(n: u64, seed: u64, config: CoreConfig) -> Self {
+        let mut cluster = Self {
+            now: Duration::ZERO,
+            nodes: BTreeMap::new(),
+            rng: StdRng::seed_from_u64(seed),
+            config,
+            loss: 0.0,
+            cut: BTreeSet::new(),
+            traffic: Traffic::default(),
+            trace: Vec::new(),
+            tracing: false,
+            packets: BTreeMap::new(),
+            sent: 0,
+            lives: seed << 16,
+        };
+        let mut roster = Roster::default();
+        for i in 1..=n {
+            let add = Add { at: Hlc::new(i, 0), sponsor: id(1), name: format!("n{i}") };
+            roster.add(id(i), add).unwrap();
+            let contact =
+                Contact { stamp: Hlc::new(i, 0), gossip: format!("n{i}:7711"), http: format!("n{i}:7710") };
+            roster.set_contact(id(i), contact).unwrap();
+        }
+        for i in 1..=n {
+            let meta = Meta {
+                node: id(i),
+                name: format!("n{i}"),
+                cluster: ClusterId([9; 16]),
+                digest_key: DIGEST_KEY,
+                roster: roster.clone(),
+                promises: Default::default(),
+                caught_up: true,
+                stability: Default::default(),
+                identical: BTreeMap::new(),
+            };
+            cluster.start(meta, Arc::new(MemoryEngine::new()));
+        }
+        cluster
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: self.now, wall_ms: START_MS + self.now.as_millis() as u64 }
+    }
+
+    /// Starts a life of the member on what its disk holds.
+    pub fn start(&mut self, meta: Meta, engine: Arc<MemoryEngine>) {
+        self.lives += 1;
+        let life = WriterId(self.lives);
+        let store = Store::open(engine.clone(), DIGEST_KEY, &mut |_| {}).unwrap();
+        let clock = TestClock(RefCell::new(Clock::new(Hlc::new(self.now().wall_ms, 0))));
+        let node = meta.node;
+        let stamp = clock.tick(self.now().wall_ms).unwrap();
+        let contact =
+            Contact { stamp, gossip: format!("n{}:7711", node.0), http: format!("n{}:7710", node.0) };
+        let env = Env { now: self.now(), store: &store, time: &clock };
+        let (core, actions) = Core::start(self.config.clone(), meta.clone(), life, contact, self.lives, env);
+        let made = Node {
+            core,
+            store,
+            engine,
+            clock,
+            life,
+            status: None,
+            meta,
+            up: true,
+            gated: VecDeque::new(),
+            awaited: Vec::new(),
+        };
+        self.nodes.insert(node, made);
+        self.act(node, actions);
+    }
+
+    pub fn kill(&mut self, node: NodeId) {
+        let node = self.nodes.get_mut(&node).unwrap();
+        node.up = false;
+        node.engine.crash();
+        node.gated.clear();
+        node.awaited.clear();
+    }
+
+    pub fn restart(&mut self, node: NodeId) {
+        let old = self.nodes.remove(&node).unwrap();
+        self.start(old.meta, old.engine);
+    }
+
+    pub fn stop(&mut self, node: NodeId) {
+        self.event(node, Event::Stop);
+        self.nodes.get_mut(&node).unwrap().up = false;
+    }
+
+    pub fn event(&mut self, to: NodeId, event: Event) {
+        let now = self.now();
+        let node = self.nodes.get_mut(&to).unwrap();
+        if node.up {
+            let env = Env { now, store: &node.store, time: &node.clock };
+            let actions = node.core.handle(event, env);
+            self.act(to, actions);
+        }
+    }
+
+    fn act(&mut self, at: NodeId, actions: Vec<Action>) {
+        let mut later = Vec::new();
+        for action in actions {
+            let node = self.nodes.get_mut(&at).unwrap();
+            match action {
+                Action::SendHeartbeat { to, bytes, .. } => self.post(at, to, Packet::Heartbeat(bytes)),
+                Action::Send { to, frame, after } => node.gated.push_back((to, frame, after)),
+                Action::Merge { op, entries } => {
+                    let merged = node.store.merge(&entries).unwrap();
+                    later.push(Event::Stored { op, changed: merged.changed });
+                }
+                Action::AwaitDurable { op, seq } => node.awaited.push((op, seq)),
+                Action::Persist(meta) => node.meta = *meta,
+                Action::Publish(status) => node.status = Some(*status),
+                Action::Reply { .. } | Action::Contact { .. } | Action::Disconnect { .. } => {}
+            }
+        }
+        for event in later {
+            self.event(at, event);
+        }
+        self.open_gates(at);
+    }
+
+    /// Group commit: now and then everything written becomes durable, and what waited goes on.
+    fn open_gates(&mut self, at: NodeId) {
+        let node = self.nodes.get_mut(&at).unwrap();
+        if !node.gated.is_empty() || !node.awaited.is_empty() {
+            node.store.flush().unwrap();
+        }
+        let (life, gated, awaited) =
+            (node.life, std::mem::take(&mut node.gated), std::mem::take(&mut node.awaited));
+        for (to, frame, after) in gated {
+            assert!(after <= self.nodes[&at].store.durable());
+            let bytes = wire::encode(&frame).unwrap();
+            self.traffic.frames += 1;
+            self.traffic.bytes += bytes.len() as u64;
+            if matches!(frame, Frame::Session { .. }) {
+                self.traffic.session_frames += 1;
+                self.traffic.session_bytes += bytes.len() as u64;
+            }
+            if self.tracing {
+                self.trace.push(format!("{at} -> {to}: {} bytes {:.60}", bytes.len(), format!("{frame:?}")));
+            }
+            self.post(at, to, Packet::Frame { from: at, life, bytes });
+        }
+        for (op, _) in awaited {
+            self.event(at, Event::Durable { op });
+        }
+    }
+
+    fn post(&mut self, from: NodeId, to: NodeId, packet: Packet) {
+        if self.cut.contains(&from) != self.cut.contains(&to) {
+            return;
+        }
+        // Frames of one pair arrive in order; heartbeats may be lost.
+        if matches!(packet, Packet::Heartbeat(_)) && self.rng.random_bool(self.loss) {
+            return;
+        }
+        self.sent += 1;
+        let at = self.now + Duration::from_micros(500);
+        self.packets.insert((at, self.sent), (to, packet));
+    }
+
+    /// Runs virtual time on by this much.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let wake = self
+                .nodes
+                .iter()
+                .filter(|(_, n)| n.up)
+                .filter_map(|(i, n)| Some((n.core.next_wake()?, *i)))
+                .min();
+            let packet = self.packets.keys().next().copied();
+            let next = [wake.map(|w| w.0), packet.map(|p| p.0)].into_iter().flatten().min();
+            let Some(at) = next.filter(|at| *at <= end) else { break };
+            self.now = self.now.max(at);
+            if let Some(place) = packet.filter(|p| p.0 <= at) {
+                let (to, packet) = self.packets.remove(&place).unwrap();
+                if !self.nodes[&to].up {
+                    continue;
+                }
+                match packet {
+                    Packet::Heartbeat(bytes) => self.event(to, Event::Heartbeat { bytes }),
+                    Packet::Frame { from, life, bytes } => {
+                        let frame = wire::decode(&bytes).unwrap();
+                        self.event(to, Event::Frame { from, life, frame });
+                    }
+                }
+            } else if let Some((_, node)) = wake {
+                self.event(node, Event::Wake);
+            }
+        }
+        self.now = end;
+    }
+
+    fn dot(&self, at: NodeId) -> Dot {
+        let node = &self.nodes[&at];
+        Dot { hlc: node.clock.tick(self.now().wall_ms).unwrap(), writer: node.life }
+    }
+
+    /// A client's PUT, acknowledged.
+    pub fn put(&mut self, at: NodeId, k: &Key, value: &str, seen: Option<&Context>) {
+        let dot = self.dot(at);
+        let new =
+            NewValue { value: Bytes::from(value.to_owned()), content_type: None, expiry: Expiry::NEVER };
+        let limits = WriteLimits { value_bytes_max: 16 << 20, ..WriteLimits::default() };
+        let store = &self.nodes[&at].store;
+        store.update(k, |held| coordinator::put(held, seen, dot, new, Hlc::ZERO, &limits).map(Some)).unwrap();
+        store.flush().unwrap();
+        self.event(at, Event::Wrote { key: k.clone() });
+    }
+
+    /// A client's DELETE, acknowledged.
+    pub fn delete(&mut self, at: NodeId, k: &Key) {
+        let dot = self.dot(at);
+        let store = &self.nodes[&at].store;
+        store
+            .update(k, |held| coordinator::delete(held, None, dot, Hlc::ZERO, &WriteLimits::default()))
+            .unwrap();
+        store.flush().unwrap();
+        self.event(at, Event::Wrote { key: k.clone() });
+    }
+
+    pub fn get(&self, at: NodeId, k: &Key) -> Option<Entry> {
+        self.nodes[&at].store.get(k).unwrap()
+    }
+
+    pub fn values(&self, at: NodeId, k: &Key) -> Vec<String> {
+        let entry = self.get(at, k).unwrap_or_default();
+        entry.siblings().iter().map(|s| String::from_utf8_lossy(s.value()).into_owned()).collect()
+    }
+
+    pub fn roots_equal(&self) -> bool {
+        let roots: BTreeSet<(u64, u128)> = self
+            .nodes
+            .values()
+            .filter(|n| n.up)
+            .map(|n| (n.store.root().count, n.store.root().sum))
+            .collect();
+        roots.len() == 1
+    }
+
+    pub fn assert_equal(&self) {
+        let roots: Vec<_> = self.nodes.iter().map(|(i, n)| (*i, n.store.root(), n.store.counts())).collect();
+        assert!(self.roots_equal(), "roots differ: {roots:?}");
+    }
+}
+
+/// Sessions alone, begun often.
+pub fn sessions_only() -> CoreConfig {
+    CoreConfig { fanout: 0, ..CoreConfig::default() }
+}
+
+/// Rumors alone.
+pub fn rumors_only() -> CoreConfig {
+    let mut config = CoreConfig::default();
+    config.sessions.enabled = false;
+    config
+}
