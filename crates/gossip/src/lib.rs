@@ -21,6 +21,7 @@
 pub mod clock;
 pub mod coordinator;
 pub mod core;
+pub mod founding;
 pub mod liveness;
 pub mod meta;
 pub mod promise;

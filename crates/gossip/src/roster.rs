@@ -214,6 +214,11 @@ impl Roster {
         self.members().count()
     }
 
+    /// How many ids there are, removed ones included.
+    pub fn ids(&self) -> usize {
+        self.adds.len()
+    }
+
     /// Whether nobody belongs: the roster of a node that has not joined yet.
     pub fn is_empty(&self) -> bool {
         self.members().next().is_none()
@@ -294,7 +299,10 @@ impl Roster {
 fn join_add(adds: &mut BTreeMap<NodeId, Add>, id: NodeId, add: &Add) -> bool {
     match adds.get(&id) {
         Some(known) if known <= add => false,
-        _ => adds.insert(id, add.clone()).as_ref() != Some(add),
+        _ => {
+            adds.insert(id, add.clone());
+            true
+        }
     }
 }
 
@@ -302,7 +310,10 @@ fn join_add(adds: &mut BTreeMap<NodeId, Add>, id: NodeId, add: &Add) -> bool {
 fn join_removal(removes: &mut BTreeMap<NodeId, Removal>, id: NodeId, removal: Removal) -> bool {
     match removes.get(&id) {
         Some(known) if *known <= removal => false,
-        _ => removes.insert(id, removal) != Some(removal),
+        _ => {
+            removes.insert(id, removal);
+            true
+        }
     }
 }
 
@@ -310,6 +321,9 @@ fn join_removal(removes: &mut BTreeMap<NodeId, Removal>, id: NodeId, removal: Re
 fn join_contact(contacts: &mut BTreeMap<NodeId, Contact>, id: NodeId, contact: &Contact) -> bool {
     match contacts.get(&id) {
         Some(known) if known >= contact => false,
-        _ => contacts.insert(id, contact.clone()).as_ref() != Some(contact),
+        _ => {
+            contacts.insert(id, contact.clone());
+            true
+        }
     }
 }

@@ -42,7 +42,7 @@ fn detection(count: u64, seed: u64) -> Duration {
 
 #[test]
 fn a_killed_member_is_down_everywhere_within_five_seconds() {
-    for (count, seeds) in [(2, 60), (3, 100), (4, 60), (5, 60), (7, 60), (16, 20), (32, 12)] {
+    for (count, seeds) in [(2, 40), (3, 60), (4, 40), (5, 40), (7, 40), (16, 10), (32, 6)] {
         let mut times: Vec<Duration> = (0..seeds).map(|seed| detection(count, seed)).collect();
         times.sort_unstable();
         let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
@@ -56,10 +56,10 @@ fn nobody_flaps_on_a_lossy_network() {
     for (count, percent) in [(2, 10), (3, 10), (5, 10), (7, 10), (3, 25)] {
         let mut net = settled(count, 5);
         net.loss_percent = percent;
-        net.run(600 * SECOND);
+        net.run(300 * SECOND);
         let of = |state| net.changes.iter().filter(|(_, _, seen)| *seen == state).count();
         let (suspected, down) = (of(LivenessState::Suspect), of(LivenessState::Down));
-        println!("{count} nodes, {percent}% loss, 10 min: {suspected} suspicions, {down} taken for down");
+        println!("{count} nodes, {percent}% loss, 5 min: {suspected} suspicions, {down} taken for down");
         assert_eq!(down, 0, "{count} nodes");
         assert!(net.all_agree(LivenessState::Alive) || suspected > 0);
     }
@@ -68,7 +68,7 @@ fn nobody_flaps_on_a_lossy_network() {
 #[test]
 fn two_halves_that_were_cut_apart_find_each_other_again() {
     for (count, cut) in [(2, 1), (3, 1), (5, 2), (7, 3)] {
-        for seed in 0..10 {
+        for seed in 0..5 {
             let mut net = settled(count, seed);
             net.cut(cut);
             net.run(30 * SECOND);
@@ -262,7 +262,7 @@ fn damaged_packets_never_panic() {
     net.kill(4);
     net.run(6 * SECOND);
     let packets = std::mem::take(&mut net.kept);
-    for _ in 0..20_000 {
+    for _ in 0..5_000 {
         let mut bytes = packets[rng.random_range(0..packets.len())].clone();
         for _ in 0..rng.random_range(1..4) {
             let at = rng.random_range(9..bytes.len());

@@ -107,17 +107,16 @@ fn each_refusal_has_its_reason_and_changes_nothing() {
 fn an_evictor_that_dies_for_good_does_not_stand_in_the_way() {
     // 0 collected promises to remove 4 and died. The others remove 0 with a later stamp, then 4.
     let roster = roster(5);
-    let mut disks = vec![Promises::default(); 5];
-    for me in 1..4 {
-        assert_eq!(verdict(&mut disks[me], me as u64, &roster, &ask(&roster, 0, 4, 10)), Verdict::Promised);
+    let mut disks: BTreeMap<u64, Promises> = (1..4).map(|me| (me, Promises::default())).collect();
+    for (me, disk) in &mut disks {
+        assert_eq!(verdict(disk, *me, &roster, &ask(&roster, 0, 4, 10)), Verdict::Promised);
     }
-    let own = disks[1].clone();
-    let early = Eviction::begin(NodeId(1), NodeId(0), Hlc::new(10, 0), &roster, Hlc::ZERO, &own, true);
+    let early = Eviction::begin(NodeId(1), NodeId(0), Hlc::new(10, 0), &roster, Hlc::ZERO, &disks[&1], true);
     assert!(matches!(early, Err(Refusal::Earlier { .. })));
     let mut eviction = begin(&roster, 1, 0, Hlc::ZERO);
-    for me in 2..4 {
-        let (answer, _) = disks[me].answer(NodeId(me as u64), &roster, eviction.ask(), true);
-        eviction.heard(NodeId(me as u64), &answer);
+    for me in [2, 3] {
+        let (answer, _) = disks[&me].answer(NodeId(me), &roster, eviction.ask(), true);
+        eviction.heard(NodeId(me), &answer);
     }
     assert!(eviction.may_remove(&roster));
 }
