@@ -3,15 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 /// How many counters there are. More sharpen the estimate (8 are right within a factor of two nearly always) and
-/// make every opening longer by two bytes each.
+/// make every opening longer by three bytes a pair.
 const COUNTERS: usize = 8;
+/// Bits of a counter. When the difference of two wraps it is as good as random, and the estimate about 2.8 million:
+/// too many for a search to start anywhere but at the leaves, which is right.
+const COUNTER_BITS: u32 = 12;
+/// Bytes of all counters.
+const BYTES: usize = COUNTERS * COUNTER_BITS as usize / 8;
 
-/// Counter j is the sum over all entries of sign_j(token) * bit_j(digest), modulo 2^16.
+/// Counter j is the sum over all entries of sign_j(token) * bit_j(digest), modulo 2^12.
 ///
 /// The mean square of the difference of two hints is half the number of keys that differ, for any mix of changed and
 /// missing keys. It decides only where a search starts, so a wrong or hostile hint costs bytes and nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "[u8; 16]", into = "[u8; 16]")]
+#[serde(from = "[u8; 12]", into = "[u8; 12]")]
 pub struct SizeHint {
     counters: [i16; COUNTERS],
 }
@@ -23,14 +28,14 @@ impl SizeHint {
         for (j, counter) in self.counters.iter_mut().enumerate() {
             let bit = |byte: u8| i16::from(byte >> j & 1);
             let sign = 1 - 2 * ((token >> j & 1) as i16);
-            *counter = counter.wrapping_add(sign * (bit(new) - bit(old)));
+            *counter = wrapped(*counter + sign * (bit(new) - bit(old)));
         }
     }
 
     /// About how many keys differ between the two stores these hints were taken from.
     pub fn distance(&self, other: &SizeHint) -> u64 {
         let squares = self.counters.iter().zip(&other.counters).map(|(mine, theirs)| {
-            let apart = u64::from(mine.wrapping_sub(*theirs).unsigned_abs());
+            let apart = u64::from(wrapped(mine - theirs).unsigned_abs());
             apart * apart
         });
         2 * squares.sum::<u64>() / COUNTERS as u64
@@ -42,21 +47,34 @@ fn bits_of(digest: Option<u128>) -> u8 {
     digest.map_or(0, |digest| (digest >> 120) as u8)
 }
 
-impl From<[u8; 16]> for SizeHint {
-    fn from(bytes: [u8; 16]) -> SizeHint {
+/// A number of a few more bits as a counter: its low bits, the top one of them the sign.
+fn wrapped(counter: i16) -> i16 {
+    let unused = i16::BITS - COUNTER_BITS;
+    (counter << unused) >> unused
+}
+
+/// Two counters to three bytes.
+impl From<[u8; BYTES]> for SizeHint {
+    fn from(bytes: [u8; BYTES]) -> SizeHint {
         let mut hint = SizeHint::default();
-        for (counter, pair) in hint.counters.iter_mut().zip(bytes.chunks_exact(2)) {
-            *counter = pair.try_into().map_or(0, i16::from_le_bytes);
+        for (pair, packed) in hint.counters.chunks_exact_mut(2).zip(bytes.chunks_exact(3)) {
+            let packed = packed.iter().rev().fold(0, |packed, byte| packed << 8 | u32::from(*byte));
+            for (place, counter) in (0..).zip(pair) {
+                *counter = wrapped((packed >> (place * COUNTER_BITS)) as i16);
+            }
         }
         hint
     }
 }
 
-impl From<SizeHint> for [u8; 16] {
-    fn from(hint: SizeHint) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        for (pair, counter) in bytes.chunks_exact_mut(2).zip(hint.counters) {
-            pair.copy_from_slice(&counter.to_le_bytes());
+impl From<SizeHint> for [u8; BYTES] {
+    fn from(hint: SizeHint) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        for (packed, pair) in bytes.chunks_exact_mut(3).zip(hint.counters.chunks_exact(2)) {
+            let number = (0..).zip(pair).fold(0, |number, (place, counter)| {
+                number | (u32::from(*counter as u16) & ((1 << COUNTER_BITS) - 1)) << (place * COUNTER_BITS)
+            });
+            packed.copy_from_slice(number.to_le_bytes().get(..3).unwrap_or(&[0; 3]));
         }
         bytes
     }
@@ -77,12 +95,18 @@ mod tests {
         hint.change(7, Some(u128::MAX), Some(1));
         hint.change(7, Some(1), Some(u128::MAX));
         assert_eq!(hint, before);
-        assert_eq!(SizeHint::from(<[u8; 16]>::from(hint)), hint);
+        for token in 0..40_000 {
+            hint.change(token & 0x55, None, Some(u128::MAX));
+            hint.change(!token, Some(u128::from(token) << 120), None);
+        }
+        assert!(hint.counters.iter().any(|counter| *counter < 0));
+        assert!(hint.counters.iter().all(|counter| (-2048..2048).contains(counter)));
+        assert_eq!(SizeHint::from(<[u8; BYTES]>::from(hint)), hint);
     }
 
     #[test]
     fn distance_is_near_the_number_of_keys_that_differ() {
-        for differ in [10_u64, 1_000, 50_000] {
+        for differ in [10_u64, 1_000, 20_000] {
             let mut rng = StdRng::seed_from_u64(differ);
             let mut near = 0;
             for _ in 0..20 {

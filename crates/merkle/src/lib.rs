@@ -9,6 +9,13 @@
 //! * [`Finder`]: the search, the same pure state machine on both sides of a session.
 //! * [`Remainder`]: the closing check of a session.
 
+// Unit tests share the stores and the driver of the tests beside them, which name the crate from outside.
+#[cfg(test)]
+extern crate self as merkle;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 mod check;
 mod closing;
 mod digest;

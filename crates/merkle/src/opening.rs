@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{digest::RangeDigest, hint::SizeHint};
 
-/// Root, size and hint of one frozen view; about 38 bytes on the wire at a million keys.
+/// Root, size and hint of one frozen view; about 34 bytes on the wire at a million keys.
 ///
 /// Equal roots end a session right here. What a peer claims in the rest decides only where a search starts and who
 /// sends tags; [`crate::Finder`] holds the peer to it.

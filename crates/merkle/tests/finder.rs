@@ -25,7 +25,7 @@ fn still(keys: impl IntoIterator<Item = (u32, u64)>, expected: u64) -> Still {
 /// `len` entries with tokens of the top four bits `top`, at even distances.
 fn crowd(top: u64, len: u64) -> Vec<FrozenEntry> {
     let entry = |place: u64| {
-        let token = top << 60 | place * ((1 << 60) / len);
+        let token = (top << 60) + place * ((1 << 60) / len);
         (token, Box::from(place.to_le_bytes()), digest(&place.to_le_bytes(), 0))
     };
     (0..len).map(entry).collect()
@@ -41,7 +41,9 @@ fn any_pair() -> impl Strategy<Value = (Data, Data)> {
     (vec(entry, 0..300), 0..6_u8).prop_map(|(entries, equal_from)| {
         let (mut a, mut b) = (Data::new(), Data::new());
         for (token, key, fate) in entries {
-            let put = |data: &mut Data, version| data.insert((token, [key].into()), digest_at(token, &[key], version));
+            let put = |data: &mut Data, version| {
+                data.insert((token, [key].into()), digest_at(token, &[key], version))
+            };
             match fate {
                 fate if fate >= equal_from => {
                     put(&mut a, 0);
@@ -145,7 +147,8 @@ fn everything_differs() {
 #[test]
 fn a_crowded_token_is_shown_or_refused() {
     let crowd = |len: u32, version| {
-        let entry = |number: u32| (77, Box::from(number.to_be_bytes()), digest(&number.to_be_bytes(), version));
+        let entry =
+            |number: u32| (77, Box::from(number.to_be_bytes()), digest(&number.to_be_bytes(), version));
         (0..len).map(entry).collect::<Vec<_>>()
     };
     let (a, b) = (Still::of(crowd(9_000, 0), 0), Still::of(crowd(8_500, 0), 0));

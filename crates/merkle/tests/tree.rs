@@ -16,9 +16,9 @@ fn assert_holds(tree: &Tree, data: &Data, prefixes: &[Prefix]) {
     assert_eq!(tree.root(), anew.root());
     assert_eq!(tree.opening().hint, anew.opening().hint, "the hint depends on the data alone");
     for prefix in prefixes.iter().filter(|prefix| prefix.bits() <= tree.leaf_bits()) {
-        let inside = data.range((prefix.first_token(), Box::default())..).take_while(|((token, _), _)| {
-            *token <= prefix.last_token()
-        });
+        let inside = data
+            .range((prefix.first_token(), Box::default())..)
+            .take_while(|((token, _), _)| *token <= prefix.last_token());
         let sum = inside.fold(RangeDigest::ZERO, |sum, (_, digest)| sum.add(RangeDigest::of(*digest)));
         assert_eq!(tree.range(*prefix).unwrap(), sum);
     }
@@ -45,7 +45,12 @@ fn change(tree: &mut Tree, data: &mut Data, at: u64, key: u8, new: Option<u64>) 
 
 /// Tokens all over, close together, and at the ends of the token space.
 fn any_token() -> impl Strategy<Value = u64> {
-    prop_oneof![any::<u64>(), 0..20_u64, (0..20_u64).prop_map(|low| u64::MAX - low), (0..16_u64).prop_map(|top| top << 60)]
+    prop_oneof![
+        any::<u64>(),
+        0..20_u64,
+        (0..20_u64).prop_map(|low| u64::MAX - low),
+        (0..16_u64).prop_map(|top| top << 60)
+    ]
 }
 
 #[derive(Clone, Debug)]
@@ -130,7 +135,11 @@ fn growth_refuses_what_does_not_follow() {
     assert!(!grown.grow_step([], Some(1)).unwrap());
     assert_eq!(grown.growth_cursor(), Some(1));
     assert_eq!(grown.grow_step([(0, 1)], None), Err(GrowthError::OutOfOrder { token: 0 }));
-    assert_eq!((grown.growth_cursor(), grown.leaf_bits(), grown.root()), (None, 4, tree.root()), "given up, unhurt");
+    assert_eq!(
+        (grown.growth_cursor(), grown.leaf_bits(), grown.root()),
+        (None, 4, tree.root()),
+        "given up, unhurt"
+    );
     grown.begin_growth();
     assert!(grown.grow_step([(5 << 60, 1)], None).unwrap());
     assert_eq!(grown.leaf_bits(), 5);

@@ -6,7 +6,8 @@ mod support;
 use std::ops::Bound;
 
 use merkle::{
-    Frozen, FrozenEntry, FrozenView, Opening, Overlay, Prefix, RangeDigest, Remainder, Tree, ViewLost, Width, closing,
+    Frozen, FrozenEntry, FrozenView, Opening, Overlay, Prefix, RangeDigest, Remainder, Tree, ViewLost, Width,
+    closing,
 };
 use proptest::{collection::vec, prelude::*};
 use support::{Data, Still, difference, digest_at, search};
@@ -214,7 +215,8 @@ fn a_search_with_a_lost_view_ends_with_the_reason() {
     live.change(1, b"a", Some(1));
     let opening = live.opening().unwrap();
     let other = Still::new(&Data::from([((9, [1].into()), 1)]), 10);
-    let mut finder = merkle::Finder::responder(&other.opening().unwrap(), &other.opening().unwrap(), Width::Short);
+    let mut finder =
+        merkle::Finder::responder(&other.opening().unwrap(), &other.opening().unwrap(), Width::Short);
     assert_eq!(finder.start(&live).unwrap().next, merkle::Next::Done);
     live.change(2, b"b", Some(1));
     let mut theirs = opening;

@@ -69,14 +69,11 @@ impl Finder {
         for asked in self.asked.drain(..) {
             match asked {
                 Asked::Digests(children) => {
-                    let first = at;
-                    at += children.len();
-                    for (index, value) in
-                        children.values().enumerate().filter(|(index, _)| bits.get(first + index))
-                    {
-                        debug_assert!(first + index < at);
+                    let answered = children.values().zip(at..);
+                    for (value, _) in answered.filter(|(_, bit)| bits.get(*bit)) {
                         Segment::push_to(&mut differing, children.bits(), value);
                     }
+                    at += children.len();
                 }
                 Asked::Tags(spans) => {
                     for (span, count) in spans {

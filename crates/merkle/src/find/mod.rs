@@ -12,6 +12,8 @@ mod error;
 mod finder;
 mod frontier;
 mod hear;
+#[cfg(test)]
+mod hostile_tests;
 mod job;
 mod limits;
 mod message;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use merkle::{
-    FindError, FindMessage, Finder, Frozen, FrozenEntry, MESSAGE_BYTES_MAX, Next, Opening, Prefix, RangeDigest, Tree,
-    ViewLost, Width,
+    FindError, FindMessage, Finder, Frozen, FrozenEntry, MESSAGE_BYTES_MAX, Next, Opening, Prefix,
+    RangeDigest, Tree, ViewLost, Width,
 };
 
 pub type Data = BTreeMap<(u64, Box<[u8]>), u128>;
@@ -85,7 +85,9 @@ pub fn difference(mine: &[FrozenEntry], theirs: &[FrozenEntry]) -> Vec<FrozenEnt
     let mut theirs = theirs.iter().peekable();
     let is_missing = |entry: &&FrozenEntry| {
         while theirs.next_if(|other| (other.0, &other.1) < (entry.0, &entry.1)).is_some() {}
-        theirs.next_if(|other| (other.0, &other.1) == (entry.0, &entry.1)).is_none_or(|other| other.2 != entry.2)
+        theirs
+            .next_if(|other| (other.0, &other.1) == (entry.0, &entry.1))
+            .is_none_or(|other| other.2 != entry.2)
     };
     mine.iter().filter(is_missing).cloned().collect()
 }
