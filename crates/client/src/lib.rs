@@ -1,1 +1,29 @@
-//! client
+//! The typed client for Mangrove's HTTP API.
+//!
+//! A [`Client`] holds one endpoint or several. A read goes to the next endpoint whenever one
+//! fails; a write only when it certainly was not stored (no connection, or a refusal that says
+//! so), because a write stored twice leaves two siblings.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = client::Client::new(["127.0.0.1:7710", "127.0.0.1:7720"])?;
+//! let key = model::Key::new("greeting")?;
+//! client.put(&key, "hello").await?;
+//! let read = client.get(&key).await?;
+//! assert_eq!(read.value.map(|value| value.bytes), Some("hello".into()));
+//! # Ok(())
+//! # }
+//! ```
+
+mod cluster;
+mod endpoint;
+mod error;
+mod kv;
+mod list;
+mod send;
+
+pub use cluster::{ClusterView, Liveness, MemberView, NodeView, Readiness};
+pub use error::{Error, Problem};
+pub use kv::{Deleted, Head, Headed, PutOptions, Read, Sibling, Siblings, Value, Written};
+pub use list::{Listed, Page};
+pub use send::{Client, ClientOptions};

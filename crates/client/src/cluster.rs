@@ -1,0 +1,172 @@
+//! What a node tells about itself and its cluster.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use model::{ClusterId, NodeId};
+use reqwest::Method;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::send::Call;
+use crate::{Client, Error};
+
+/// The cluster as one node sees it. In JSON as the node gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// The cluster's id; `None` before the node has joined.
+    #[serde(with = "optional_text")]
+    pub cluster: Option<ClusterId>,
+    /// The node that answered.
+    pub node: NodeView,
+    /// The root of its tree, in hex.
+    pub root: String,
+    /// Keys with a value.
+    pub keys: u64,
+    /// Tombstones kept.
+    pub tombstones: u64,
+    /// Every member of the roster, the answering node included.
+    pub members: Vec<MemberView>,
+}
+
+/// The node that answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Its id.
+    #[serde(with = "text")]
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// The program's version.
+    pub version: String,
+    /// The `host:port` at which it serves HTTP.
+    pub http: String,
+    /// The `host:port` at which peers reach it.
+    pub gossip: String,
+}
+
+/// One member of the roster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Its id.
+    #[serde(with = "text")]
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Whether it answers.
+    pub liveness: Liveness,
+    /// Its root as last heard.
+    pub root: Option<String>,
+    /// When it was last proven identical to the answering node, RFC 3339.
+    pub last_identical: Option<String>,
+    /// What repair does with it now: `running`, or `None`.
+    pub repair: Option<String>,
+    /// The `host:port` at which it serves HTTP.
+    #[serde(default)]
+    pub http: Option<String>,
+    /// The `host:port` at which peers reach it.
+    #[serde(default)]
+    pub gossip: Option<String>,
+}
+
+/// Whether a member answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Liveness {
+    /// It answers.
+    Alive,
+    /// It did not answer the last probes.
+    Suspect,
+    /// It was declared down.
+    Down,
+    /// It left the roster.
+    Left,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Whether a node serves reads and writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// True: it does.
+    pub ready: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ReadyForm {
+    ready: bool,
+}
+
+#[derive(Deserialize)]
+struct HealthForm {
+    healthy: bool,
+}
+
+impl Client {
+    /// The cluster as the node sees it that answers.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn cluster(&self) -> Result<ClusterView, Error> {
+        self.send(Call::new(Method::GET, "/v1/cluster")).await?.json()
+    }
+
+    /// Whether a node serves reads and writes. Of several endpoints: whether any does, and if
+    /// none, the reason of the last that answered.
+    ///
+    /// # Errors
+    /// Any [`Error`]; that a node is not ready is none.
+    pub async fn ready(&self) -> Result<Readiness, Error> {
+        match self.send(Call::new(Method::GET, "/readyz")).await {
+            Ok(answer) => {
+                let ReadyForm { ready } = answer.json()?;
+                Ok(Readiness { ready, reason: None })
+            }
+            Err(Error::Problem(problem)) if problem.status == 503 => {
+                Ok(Readiness { ready: false, reason: Some(problem.detail) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a node's program runs and answers, ready or not.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn healthy(&self) -> Result<bool, Error> {
+        let HealthForm { healthy } = self.send(Call::new(Method::GET, "/healthz")).await?.json()?;
+        Ok(healthy)
+    }
+}
+
+mod text {
+    use super::*;
+
+    pub fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+mod optional_text {
+    use super::*;
+
+    pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => to.collect_str(value),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
+        Option::<String>::deserialize(from)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+    }
+}
