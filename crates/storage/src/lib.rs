@@ -11,25 +11,27 @@
 //!
 //! No clock, no randomness and, but for the flusher's one thread, no task.
 
-mod aside;
 mod commit;
 mod data_dir;
 mod durable_fs;
 mod engine;
 mod flusher;
+mod loss;
 mod mark;
 mod memory;
+mod opening;
 mod parts;
 mod sled;
 pub mod small_file;
 mod store;
 
-pub use aside::{MovedAside, move_aside};
 pub use data_dir::{DataDir, DirError};
 pub use engine::{Batch, Engine, EngineError, FIRST_BYTES_CHEAP, Part, Space, Visit, Write};
 pub use flusher::{Flusher, WhenDurable};
+pub use loss::{forget_losses, move_aside};
 pub use memory::MemoryEngine;
-pub use sled::{OpenedSled, RolledBack, SledEngine, SledOptions};
+pub use opening::{OpenedSled, SledOptions};
+pub use sled::SledEngine;
 pub use store::{
     CORRUPT_LISTED_MAX, CorruptRecord, Counts, LIST_BYTES_MAX, MergedBatch, OpenReport, Page, Seq, Store,
     StoreError, UpdateError, Updated, VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId,

@@ -21,10 +21,10 @@ use std::sync::{Mutex, PoisonError};
 use ::sled::{Db, IVec, Tree};
 use bytes::Bytes;
 
-use crate::aside::{MovedAside, move_aside};
 use crate::commit::Commit;
 use crate::durable_fs::create_dir_durably;
 use crate::engine::{Batch, Engine, EngineError, Part, Space, Visit, Write, range_is_empty};
+use crate::opening::{RolledBack, SledOptions};
 use crate::parts::{
     Head, INLINE_BYTES_MAX, INLINE_HEAD_BYTES, PART_BYTES, PartsId, Stored, VALUE_BYTES_MAX, head, inline,
     owner, part_count, part_key, read, read_owner, read_part_key,
@@ -34,42 +34,8 @@ use crate::parts::{
 const SEGMENT_BYTES: usize = 2 << 20;
 /// How often a read starts anew because the value was replaced under it.
 const READ_TRIES_MAX: u32 = 64;
+/// The key of the number of flushes.
 const FLUSHES: &[u8] = b"flushes";
-
-/// How the engine on disk is opened.
-#[derive(Debug, Clone)]
-pub struct SledOptions {
-    /// About how much memory pages may take, in bytes. 8 MiB or more; less is raised to that.
-    pub cache_bytes: u64,
-}
-
-impl Default for SledOptions {
-    fn default() -> SledOptions {
-        SledOptions { cache_bytes: 256 << 20 }
-    }
-}
-
-/// What opening gave.
-#[derive(Debug)]
-pub struct OpenedSled {
-    /// The engine, ready for use.
-    pub engine: SledEngine,
-    /// Where a folder went that could not be opened; the engine then starts empty. Its data is lost to
-    /// this node until a person looks, and the node must come up behind.
-    pub moved_aside: Option<MovedAside>,
-    /// Set when the folder opened, but without flushes that had been durable: records were lost, and the
-    /// node must not be believed about what it had seen.
-    pub rolled_back: Option<RolledBack>,
-}
-
-/// How far an engine fell back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RolledBack {
-    /// How many flushes the engine holds.
-    pub flushes_held: u64,
-    /// How many it had held.
-    pub flushes_made: u64,
-}
 
 /// The engine on disk: a folder of sled's.
 #[derive(Debug)]
@@ -88,7 +54,7 @@ pub struct SledEngine {
 }
 
 /// Why a folder could not be opened.
-enum Unopened {
+pub(crate) enum Unopened {
     /// Its contents are damaged: another try would end the same.
     Damaged(String),
     /// Not for its contents: access, space, another process.
@@ -96,32 +62,11 @@ enum Unopened {
 }
 
 impl SledEngine {
-    /// Opens the engine in `dir`, which it has to itself, creating it if need be. A folder whose
-    /// contents cannot be opened is moved aside, never deleted, and an empty engine takes its place.
-    ///
-    /// # Errors
-    /// When the folder is in use by another process, cannot be written, or the disk fails: whatever is
-    /// there stays as it is.
-    pub fn open(dir: &Path, options: &SledOptions) -> Result<OpenedSled, EngineError> {
-        match SledEngine::open_once(dir, options) {
-            Ok((engine, rolled_back)) => Ok(OpenedSled { engine, moved_aside: None, rolled_back }),
-            Err(Unopened::Refused(error)) => Err(error),
-            Err(Unopened::Damaged(reason)) => {
-                tracing::error!(dir = %dir.display(), reason, "the engine's folder is damaged: moving it aside");
-                let moved = move_aside(dir, reason)
-                    .map_err(|e| EngineError::io("move a damaged folder aside", &e))?;
-                match SledEngine::open_once(dir, options) {
-                    Ok((engine, _)) => Ok(OpenedSled { engine, moved_aside: Some(moved), rolled_back: None }),
-                    Err(Unopened::Refused(error)) => Err(error),
-                    Err(Unopened::Damaged(why)) => {
-                        Err(EngineError::Damaged { doing: "open a new folder", why })
-                    }
-                }
-            }
-        }
-    }
-
-    fn open_once(dir: &Path, options: &SledOptions) -> Result<(SledEngine, Option<RolledBack>), Unopened> {
+    /// Opens what is in the folder, creating it if need be. Touches nothing beside it.
+    pub(crate) fn open_once(
+        dir: &Path,
+        options: &SledOptions,
+    ) -> Result<(SledEngine, Option<RolledBack>), Unopened> {
         const DOING: &str = "open the engine";
         let refused = |e: io::Error| Unopened::Refused(EngineError::io(DOING, &e));
         create_dir_durably(dir).map_err(refused)?;
@@ -427,3 +372,6 @@ fn unopened(error: ::sled::Error) -> Unopened {
         error => Unopened::Refused(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ fn memory() -> Home {
 fn sled() -> Home {
     let dir = tempfile::tempdir().unwrap();
     let opened = SledEngine::open(&dir.path().join("engine"), &SledOptions::default()).unwrap();
-    assert_eq!((opened.moved_aside, opened.rolled_back), (None, None));
+    assert_eq!(opened.losses, None);
     Home { engine: Arc::new(opened.engine), _dir: Some(dir) }
 }
 

@@ -73,7 +73,8 @@ impl Store {
     /// writes and says why: what it lacks must come from other members first.
     ///
     /// # Errors
-    /// When the names of live keys had to be put right and could not be.
+    /// When the names of live keys had to be put right and could not be, or what was read cannot be made
+    /// durable.
     pub fn open(
         engine: Arc<dyn Engine>,
         digest_key: DigestKey,
@@ -106,8 +107,11 @@ impl Store {
             failure: OnceLock::new(),
             report,
         };
-        if let Some(reason) = damaged {
-            store.stop(&reason);
+        match damaged {
+            Some(reason) => drop(store.stop(&reason)),
+            // What a killed process had written may be in the system's memory only; from here on it is
+            // shown, so it must be durable.
+            None => store.engine.flush().map_err(|error| store.stop(&format!("a flush failed: {error}")))?,
         }
         Ok(store)
     }
