@@ -1,0 +1,199 @@
+//! The nodes that a command talks to, and what to say when they do not answer as hoped.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use client::{Client, ClientOptions, ClusterView, Error, Page, PutOptions, Read, Siblings, Written};
+use model::Key;
+
+use super::error::CliError;
+use super::import::PutError;
+use super::output::harmless;
+
+/// How long a node may take to say that it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
+/// Which nodes to ask
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Endpoints {
+    /// HTTP addresses of nodes, comma-separated or repeated; the next is asked where one cannot answer
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "MANGROVE_ENDPOINTS",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:7710"
+    )]
+    endpoint: Vec<String>,
+}
+
+impl Endpoints {
+    /// A client for them. Connects to none yet.
+    pub(crate) fn connect(&self) -> Result<Remote, CliError> {
+        Remote::with(&self.endpoint, ClientOptions::default())
+    }
+
+    /// The same, where every answer must come within a time.
+    pub(crate) fn connect_within(&self, time: Duration) -> Result<Remote, CliError> {
+        Remote::with(&self.endpoint, hasty(time))
+    }
+}
+
+/// Whether the node at `host:port` says that it is ready.
+pub(crate) async fn is_ready(address: &str) -> bool {
+    match Remote::to(address, READY_WITHIN) {
+        Ok(remote) => remote.ready().await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+fn hasty(time: Duration) -> ClientOptions {
+    ClientOptions { connect_time_max: time, request_time_max: time, ..ClientOptions::default() }
+}
+
+/// The nodes as a command uses them: errors come as what to do next.
+#[derive(Debug, Clone)]
+pub(crate) struct Remote {
+    client: Client,
+}
+
+impl Remote {
+    fn with(endpoints: &[String], options: ClientOptions) -> Result<Self, CliError> {
+        let given = endpoints.iter().map(|endpoint| endpoint.trim()).filter(|endpoint| !endpoint.is_empty());
+        let client = Client::with(given, options).map_err(|error| {
+            CliError::Refused(format!("{error}; correct --endpoint or MANGROVE_ENDPOINTS"))
+        })?;
+        Ok(Self { client })
+    }
+
+    /// The node at `host:port` alone, where every answer must come within a time.
+    pub(crate) fn to(address: &str, time: Duration) -> Result<Self, CliError> {
+        Self::with(&[address.to_owned()], hasty(time))
+    }
+
+    pub(crate) async fn put(
+        &self,
+        key: &Key,
+        value: Bytes,
+        options: &PutOptions,
+    ) -> Result<Written, CliError> {
+        self.client.put_with(key, value, options).await.map_err(explained)
+    }
+
+    pub(crate) async fn get(&self, key: &Key) -> Result<Read, CliError> {
+        self.client.get(key).await.map_err(explained)
+    }
+
+    pub(crate) async fn siblings(&self, key: &Key) -> Result<Siblings, CliError> {
+        self.client.get_siblings(key).await.map_err(explained)
+    }
+
+    /// Deletes and gives back how many concurrent values remain, because the context did not cover them.
+    pub(crate) async fn delete(&self, key: &Key, context: Option<&str>) -> Result<usize, CliError> {
+        let deleted = self.client.delete(key, context).await.map_err(explained)?;
+        Ok(deleted.siblings)
+    }
+
+    pub(crate) async fn list(
+        &self,
+        prefix: &[u8],
+        start: Option<&Key>,
+        limit: usize,
+    ) -> Result<Page, CliError> {
+        self.client.list(prefix, start.map(Key::as_bytes), limit).await.map_err(explained)
+    }
+
+    pub(crate) async fn cluster(&self) -> Result<ClusterView, CliError> {
+        self.client.cluster().await.map_err(explained)
+    }
+
+    /// An error says why the node is not ready.
+    pub(crate) async fn ready(&self) -> Result<(), CliError> {
+        let readiness = self.client.ready().await.map_err(explained)?;
+        if readiness.ready {
+            return Ok(());
+        }
+        let why = readiness.reason.unwrap_or_else(|| "it does not say why".to_owned());
+        Err(CliError::Failed(format!("the node is not ready: {}", harmless(&why))))
+    }
+
+    /// Writes a value in an import, where some errors are worth another attempt.
+    pub(crate) async fn import(&self, key: &Key, value: Bytes, content_type: &str) -> Result<(), PutError> {
+        let options = PutOptions { content_type: Some(content_type.to_owned()), context: None };
+        match self.client.put_with(key, value, &options).await {
+            Ok(_) => Ok(()),
+            Err(Error::Problem(problem)) if problem.status == 413 => Err(PutError::TooLarge),
+            Err(error) if not_now(&error) => Err(PutError::NotNow(text(error))),
+            Err(error) => Err(PutError::Failed(text(error))),
+        }
+    }
+}
+
+/// Whether nothing was stored and another attempt may do better. A request that was sent and not answered is
+/// not repeated: it may still be stored, and then twice, as two concurrent values.
+fn not_now(error: &Error) -> bool {
+    match error {
+        Error::Problem(problem) => problem.status == 503 && problem.stored_nothing(),
+        Error::Unreachable { sent, .. } => !sent,
+        _ => false,
+    }
+}
+
+fn explained(error: Error) -> CliError {
+    match error {
+        Error::BadEndpoint { .. } | Error::NoEndpoint | Error::BadRequest { .. } => {
+            CliError::Refused(text(error))
+        }
+        error => CliError::Failed(text(error)),
+    }
+}
+
+/// The error in one line that says what to do next.
+fn text(error: Error) -> String {
+    let line = match &error {
+        // The detail of a node's problem document says what to do itself.
+        Error::Problem(problem) if !problem.detail.is_empty() => problem.detail.clone(),
+        Error::Unreachable { sent: false, .. } => {
+            format!("{error}; is a node running? Start some with: mangrove dev; or name one with --endpoint")
+        }
+        Error::Unreachable { sent: true, .. } => {
+            format!("{error}; a write may have been stored: read the key before writing it again")
+        }
+        Error::Decode { .. } => {
+            format!("{error}; does --endpoint name a node's HTTP address (7710, not gossip's 7711)?")
+        }
+        _ => error.to_string(),
+    };
+    harmless(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_be_reached_and_what_to_do() {
+        let error = |sent| Error::Unreachable {
+            endpoint: "http://127.0.0.1:7710".into(),
+            reason: "connection refused".into(),
+            sent,
+        };
+        assert_eq!(
+            text(error(false)),
+            "http://127.0.0.1:7710 cannot be reached: connection refused; is a node running? Start some with: \
+             mangrove dev; or name one with --endpoint"
+        );
+        assert!(not_now(&error(false)) && !not_now(&error(true)));
+    }
+
+    #[tokio::test]
+    async fn no_node_is_exit_code_one_and_no_endpoint_is_two() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = Remote::to(&nobody.to_string(), READY_WITHIN).unwrap().ready().await.unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+        assert!(error.message().unwrap().contains("mangrove dev"));
+        assert!(!is_ready(&nobody.to_string()).await);
+        assert_eq!(Remote::to("ftp://x", READY_WITHIN).unwrap_err().exit_code(), 2);
+    }
+}

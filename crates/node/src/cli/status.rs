@@ -1,0 +1,73 @@
+//! `mangrove status`: every member, and whether they hold the same data.
+
+mod row;
+mod table;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+use client::ClusterView;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+
+pub(crate) use self::row::Row;
+use self::table::Report;
+use super::endpoint::{Endpoints, Remote};
+use super::error::CliError;
+use super::output::{self, Screen};
+
+/// How long a member may take to give its own word.
+const MEMBER_WITHIN: Duration = Duration::from_secs(2);
+
+/// How many members are asked at the same time.
+const ASKED_AT_ONCE: usize = 16;
+
+/// Show every member: liveness, keys, root, when last proven identical
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    endpoints: Endpoints,
+}
+
+pub(crate) async fn run(arguments: Status) -> Result<(), CliError> {
+    let report = report(&arguments.endpoints.connect()?).await?;
+    if arguments.json {
+        return output::print_json(&report);
+    }
+    output::print(report.text(Screen::stdout(), Timestamp::now()))
+}
+
+/// Asks one node for the members, then every member for its own keys and root. Each root is as of the moment
+/// its node answered: under writes they differ although all is well.
+async fn report(remote: &Remote) -> Result<Report, CliError> {
+    let view = remote.cluster().await?;
+    let mut rows: Vec<Row> = view.members.iter().map(|member| Row::heard(member, &view.node)).collect();
+    if rows.is_empty() {
+        // Not joined yet: the roster is empty and the node is all there is to show.
+        rows.push(Row::alone(&view.node));
+    }
+    let others = rows.iter().filter(|row| !row.asked).filter_map(|row| row.http.clone());
+    let mut words: BTreeMap<String, ClusterView> = futures_util::stream::iter(others)
+        .map(|address| async move {
+            let word = Remote::to(&address, MEMBER_WITHIN).ok()?.cluster().await.ok()?;
+            Some((word.node.id.to_string(), word))
+        })
+        .buffer_unordered(ASKED_AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    let cluster = view.cluster.as_ref().map(|cluster| cluster.to_string());
+    words.insert(view.node.id.to_string(), view);
+    for row in &mut rows {
+        // By id: at a member's address another node may answer by now.
+        if let Some(word) = words.get(&row.id) {
+            row.take_word(word);
+        }
+    }
+    Ok(Report::new(cluster, rows))
+}

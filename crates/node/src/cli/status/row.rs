@@ -1,0 +1,80 @@
+//! One member as `status` and `members` show it: heard of from the asked node, then in its own words.
+
+use client::{ClusterView, Liveness, MemberView, NodeView};
+use serde::Serialize;
+
+/// One member.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) liveness: String,
+    /// Whether it answered: then keys, tombstones and root are its own word.
+    pub(crate) answered: bool,
+    /// Whether it is the node that was asked for the members.
+    pub(crate) asked: bool,
+    pub(crate) keys: Option<u64>,
+    pub(crate) tombstones: Option<u64>,
+    pub(crate) root: Option<String>,
+    /// When the asked node last proved it identical to itself; RFC 3339.
+    pub(crate) last_identical: Option<String>,
+    pub(crate) repair: Option<String>,
+    pub(crate) http: Option<String>,
+    pub(crate) gossip: Option<String>,
+}
+
+impl Row {
+    /// What the asked node has heard of a member.
+    pub(crate) fn heard(member: &MemberView, asked: &NodeView) -> Self {
+        Self {
+            id: member.id.to_string(),
+            name: member.name.clone(),
+            liveness: liveness(member.liveness).to_owned(),
+            answered: false,
+            asked: member.id == asked.id,
+            keys: None,
+            tombstones: None,
+            root: member.root.clone(),
+            last_identical: member.last_identical.clone(),
+            repair: member.repair.clone(),
+            http: member.http.clone(),
+            gossip: member.gossip.clone(),
+        }
+    }
+
+    /// The asked node before it belongs to a cluster.
+    pub(crate) fn alone(asked: &NodeView) -> Self {
+        Self {
+            id: asked.id.to_string(),
+            name: asked.name.clone(),
+            liveness: "not joined".to_owned(),
+            answered: false,
+            asked: true,
+            keys: None,
+            tombstones: None,
+            root: None,
+            last_identical: None,
+            repair: None,
+            http: Some(asked.http.clone()),
+            gossip: Some(asked.gossip.clone()),
+        }
+    }
+
+    /// Takes what the member says of itself.
+    pub(crate) fn take_word(&mut self, word: &ClusterView) {
+        self.answered = true;
+        self.keys = Some(word.keys);
+        self.tombstones = Some(word.tombstones);
+        self.root = Some(word.root.clone());
+    }
+}
+
+fn liveness(liveness: Liveness) -> &'static str {
+    match liveness {
+        Liveness::Alive => "alive",
+        Liveness::Suspect => "suspect",
+        Liveness::Down => "down",
+        Liveness::Left => "left",
+        Liveness::Unknown => "unknown",
+    }
+}

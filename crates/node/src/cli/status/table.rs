@@ -1,0 +1,210 @@
+//! What `status` shows: every member's own word where it answered, else what the asked node has heard.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::super::output::{Colour, Coloured, Screen, harmless};
+use super::row::Row;
+
+/// How many characters of a root people are shown; `--json` has it whole.
+const ROOT_CHARS: usize = 12;
+
+/// The whole of `status --json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) cluster: Option<String>,
+    /// Whether all members answered and all roots are equal; members that left do not count.
+    pub(crate) identical: bool,
+    pub(crate) members: Vec<Row>,
+}
+
+impl Report {
+    pub(crate) fn new(cluster: Option<String>, members: Vec<Row>) -> Self {
+        let roots: BTreeSet<Option<&str>> =
+            members.iter().filter(|row| row.belongs()).map(Row::own_root).collect();
+        let identical = roots.len() == 1 && !roots.contains(&None);
+        Self { cluster, identical, members }
+    }
+
+    fn belonging(&self) -> impl Iterator<Item = &Row> {
+        self.members.iter().filter(|row| row.belongs())
+    }
+
+    /// The root that most members have, where at least two have it.
+    fn common_root(&self) -> Option<(&str, usize)> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for root in self.belonging().filter_map(|row| row.root.as_deref()) {
+            *counts.entry(root).or_default() += 1;
+        }
+        counts.into_iter().filter(|(_, count)| *count > 1).max_by_key(|(_, count)| *count)
+    }
+
+    /// The table and one sentence under it, as of `now`.
+    pub(crate) fn text(&self, screen: Screen, now: Timestamp) -> String {
+        let common = self.common_root().map(|(root, _)| root);
+        let rows = self.members.iter().map(|row| row.cells(common, now)).collect();
+        let header = ["name", "liveness", "keys", "root", "last proven identical", "repair", "http"];
+        let table = screen.table(&header, rows);
+        let (colour, sentence) = self.sentence();
+        format!("{table}\n{}\n", screen.paint(colour, &sentence))
+    }
+
+    fn sentence(&self) -> (Colour, String) {
+        let all = self.belonging().count();
+        let silent: Vec<String> =
+            self.belonging().filter(|row| !row.answered).map(|row| harmless(&row.name)).collect();
+        if self.identical && all == 1 {
+            return (Colour::Green, "one member: nothing to compare with".to_owned());
+        }
+        if self.identical {
+            return (Colour::Green, format!("all {all} roots are equal: the members hold the same data"));
+        }
+        let equal = self.common_root().map_or(1, |(_, count)| count);
+        let roots = format!("{equal} of {all} roots are equal");
+        if silent.is_empty() {
+            return (Colour::Yellow, format!("{roots}; repair brings them together"));
+        }
+        let heard = if silent.len() == 1 {
+            "does not answer: its keys are not known, its root is as last heard"
+        } else {
+            "do not answer: their keys are not known, their roots are as last heard"
+        };
+        (Colour::Red, format!("{} {heard}; {roots}", silent.join(", ")))
+    }
+}
+
+impl Row {
+    fn belongs(&self) -> bool {
+        self.liveness != "left"
+    }
+
+    /// Its root in its own word.
+    fn own_root(&self) -> Option<&str> {
+        self.root.as_deref().filter(|_| self.answered)
+    }
+
+    fn cells(&self, common: Option<&str>, now: Timestamp) -> Vec<Coloured> {
+        let name = harmless(&self.name);
+        let liveness = match self.liveness.as_str() {
+            "alive" => Colour::Green,
+            "suspect" => Colour::Yellow,
+            _ => Colour::Red,
+        };
+        let identical = match &self.last_identical {
+            _ if self.asked => "(the node asked)".to_owned(),
+            Some(moment) => since(moment, now),
+            None => "never".to_owned(),
+        };
+        vec![
+            Coloured::plain(name),
+            Coloured::of(liveness, harmless(&self.liveness)),
+            Coloured::plain(self.keys.map_or_else(|| "?".to_owned(), |keys| keys.to_string())),
+            self.root_cell(common),
+            Coloured::plain(identical),
+            Coloured::plain(self.repair.as_deref().map_or_else(|| "-".to_owned(), harmless)),
+            Coloured::plain(self.http.as_deref().map_or_else(|| "?".to_owned(), harmless)),
+        ]
+    }
+
+    fn root_cell(&self, common: Option<&str>) -> Coloured {
+        let Some(root) = self.root.as_deref() else { return Coloured::of(Colour::Yellow, "?") };
+        let agrees = common == Some(root);
+        let short: String = harmless(root).chars().take(ROOT_CHARS).collect();
+        let mark = if agrees { "=" } else { "≠" };
+        let heard = if self.answered { "" } else { " (heard)" };
+        let colour = if agrees && self.answered { Colour::Green } else { Colour::Yellow };
+        Coloured::of(colour, format!("{short} {mark}{heard}"))
+    }
+}
+
+/// A moment relative to `now` and exact.
+fn since(moment: &str, now: Timestamp) -> String {
+    let Ok(then) = moment.parse::<Timestamp>() else { return harmless(moment) };
+    let seconds = now.as_second().saturating_sub(then.as_second());
+    let ago = match seconds {
+        ..0 => "just now".to_owned(),
+        0..120 => format!("{seconds} s ago"),
+        120..7_200 => format!("{} min ago", seconds / 60),
+        7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} days ago", seconds / 86_400),
+    };
+    format!("{ago} ({then:.0})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, root: &str) -> Row {
+        Row {
+            id: format!("id-{name}"),
+            name: name.to_owned(),
+            liveness: "alive".to_owned(),
+            answered: true,
+            asked: name == "n1",
+            keys: Some(1204),
+            tombstones: Some(0),
+            root: Some(root.to_owned()),
+            last_identical: (name != "n1").then(|| "2026-01-02T03:04:05.678Z".to_owned()),
+            repair: None,
+            http: Some("127.0.0.1:7710".to_owned()),
+            gossip: None,
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2026-01-02T03:04:08Z".parse().unwrap()
+    }
+
+    const ROOT: &str = "5f3a9c21d4e0aabbccddeeff00112233";
+
+    #[test]
+    fn equal_roots_are_marked_and_said() {
+        let report = Report::new(Some("c".into()), vec![row("n1", ROOT), row("n2", ROOT)]);
+        assert!(report.identical);
+        insta::assert_snapshot!(report.text(Screen::PLAIN, now()), @r"
+        name  liveness  keys  root            last proven identical           repair  http
+        n1    alive     1204  5f3a9c21d4e0 =  (the node asked)                -       127.0.0.1:7710
+        n2    alive     1204  5f3a9c21d4e0 =  3 s ago (2026-01-02T03:04:05Z)  -       127.0.0.1:7710
+
+        all 2 roots are equal: the members hold the same data
+        ");
+    }
+
+    #[test]
+    fn a_member_that_differs_and_one_that_is_silent_are_said() {
+        let silent = Row {
+            answered: false,
+            liveness: "down".into(),
+            keys: None,
+            last_identical: None,
+            ..row("n4", "00ff00ff00ff00ff00ff00ff00ff00ff")
+        };
+        let running = Row { repair: Some("running".into()), ..row("n3", "77") };
+        let report = Report::new(Some("c".into()), vec![row("n1", ROOT), row("n2", ROOT), running, silent]);
+        assert!(!report.identical);
+        insta::assert_snapshot!(report.text(Screen::PLAIN, now()), @r"
+        name  liveness  keys  root                    last proven identical           repair   http
+        n1    alive     1204  5f3a9c21d4e0 =          (the node asked)                -        127.0.0.1:7710
+        n2    alive     1204  5f3a9c21d4e0 =          3 s ago (2026-01-02T03:04:05Z)  -        127.0.0.1:7710
+        n3    alive     1204  77 ≠                    3 s ago (2026-01-02T03:04:05Z)  running  127.0.0.1:7710
+        n4    down      ?     00ff00ff00ff ≠ (heard)  never                           -        127.0.0.1:7710
+
+        n4 does not answer: its keys are not known, its root is as last heard; 2 of 4 roots are equal
+        ");
+    }
+
+    #[test]
+    fn moments_are_relative_and_exact() {
+        let at = |seconds: i64| {
+            since("2026-01-02T03:04:05Z", Timestamp::from_second(1_767_323_045 + seconds).unwrap())
+        };
+        assert_eq!(at(-5), "just now (2026-01-02T03:04:05Z)");
+        assert_eq!(at(300), "5 min ago (2026-01-02T03:04:05Z)");
+        assert_eq!(at(10_000), "2 h ago (2026-01-02T03:04:05Z)");
+        assert_eq!(at(400_000), "4 days ago (2026-01-02T03:04:05Z)");
+        assert_eq!(since("\u{1b}x", now()), "\u{fffd}x");
+    }
+}
