@@ -24,7 +24,8 @@ use crate::{
 /// All calls of one finder must be given the same view, the one whose opening it was made from.
 ///
 /// Each side ends with its own list: those of its frozen entries that the other side lacks or has with another
-/// digest, in (token, key) order. Memory is bounded by the messages of one turn (4 MiB) and 8 bytes a leaf.
+/// digest, in (token, key) order. Memory is a few times the messages of one turn (4 MiB) and at most some 30 bytes a
+/// leaf of the own tree, whatever the peer says.
 #[derive(Debug)]
 pub struct Finder {
     pub(super) width: Width,

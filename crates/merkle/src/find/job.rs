@@ -45,29 +45,33 @@ impl Job {
     }
 }
 
-/// How far a job has read within its current span.
+/// How far a span has been read.
 #[derive(Debug, Default)]
-struct Cursor {
+pub(super) struct Cursor {
     after: Option<(u64, Box<[u8]>)>,
 }
 
 impl Cursor {
-    /// The next page of `span`, and whether it is the last one.
-    fn read(
+    /// Visits the next page of `span`, at most `limit` entries, and tells how many there were. Fewer than `limit`
+    /// are the last ones, and the cursor is ready for another span.
+    pub(super) fn read(
         &mut self,
         frozen: &impl Frozen,
         span: Span,
-        output: &mut Output,
-    ) -> Result<(Vec<FrozenEntry>, bool), ViewLost> {
+        limit: usize,
+        mut visit: impl FnMut(u64, &[u8], u128),
+    ) -> Result<usize, ViewLost> {
         let after = self.after.take();
         let after = after.as_ref().map(|(token, key)| (*token, &**key));
-        let page = frozen.entries(span.first, span.last, after, SCAN_ENTRIES)?;
-        output.scanned += page.len() + 1;
-        let is_last = page.len() < SCAN_ENTRIES;
-        if !is_last {
-            self.after = page.last().map(|(token, key, _)| (*token, key.clone()));
-        }
-        Ok((page, is_last))
+        let mut read = 0;
+        frozen.scan(span.first, span.last, after, limit, &mut |token, key, digest| {
+            read += 1;
+            if read == limit {
+                self.after = Some((token, key.into()));
+            }
+            visit(token, key, digest);
+        })?;
+        Ok(read)
     }
 }
 
@@ -97,13 +101,15 @@ impl Naming {
 
     fn step(&mut self, frozen: &impl Frozen, output: &mut Output) -> Result<bool, FindError> {
         let Some(shown) = self.shown.get(self.at) else { return Ok(true) };
-        let (page, is_last) = self.cursor.read(frozen, shown.span, output)?;
-        for entry in page {
-            if self.bits.get(shown.first_bit + self.seen) {
-                output.found.push(entry);
+        let (bits, seen) = (&self.bits, &mut self.seen);
+        let read = self.cursor.read(frozen, shown.span, SCAN_ENTRIES, |token, key, digest| {
+            if bits.get(shown.first_bit + *seen) {
+                output.found.push((token, key.into(), digest));
             }
-            self.seen += 1;
-        }
+            *seen += 1;
+        })?;
+        output.scanned += read + 1;
+        let is_last = read < SCAN_ENTRIES;
         let as_shown = if is_last { self.seen == shown.count } else { self.seen <= shown.count };
         if !as_shown {
             return Err(FindError::ViewChanged);
@@ -160,12 +166,14 @@ impl Comparing {
         if self.sorted.is_none() {
             self.enter(count, width);
         }
-        let (page, is_last) = self.cursor.read(frozen, span, output)?;
-        for entry in page {
-            if !self.find(width.tag(entry.2)) {
-                output.found.push(entry);
+        let (sorted, has_entry) = (self.sorted.as_deref().unwrap_or(&[]), &mut self.has_entry);
+        let read = self.cursor.read(frozen, span, SCAN_ENTRIES, |token, key, digest| {
+            if !mark(sorted, has_entry, width.tag(digest)) {
+                output.found.push((token, key.into(), digest));
             }
-        }
+        })?;
+        output.scanned += read + 1;
+        let is_last = read < SCAN_ENTRIES;
         if is_last {
             for has_entry in self.has_entry.drain(..) {
                 answers.push(!has_entry);
@@ -184,18 +192,17 @@ impl Comparing {
         self.has_entry = vec![false; sorted.len()];
         self.sorted = Some(sorted);
     }
+}
 
-    /// Marks every tag equal to this one as having an entry; false when there is none.
-    fn find(&mut self, tag: u128) -> bool {
-        let sorted = self.sorted.as_deref().unwrap_or(&[]);
-        let from = sorted.partition_point(|(other, _)| *other < tag);
-        let mut equal = sorted.iter().skip(from).take_while(|(other, _)| *other == tag).peekable();
-        let found = equal.peek().is_some();
-        for (_, place) in equal {
-            if let Some(has_entry) = self.has_entry.get_mut(*place) {
-                *has_entry = true;
-            }
+/// Marks every tag equal to this one as having an entry; false when there is none.
+fn mark(sorted: &[(u128, usize)], has_entry: &mut [bool], tag: u128) -> bool {
+    let from = sorted.partition_point(|(other, _)| *other < tag);
+    let mut equal = sorted.iter().skip(from).take_while(|(other, _)| *other == tag).peekable();
+    let found = equal.peek().is_some();
+    for (_, place) in equal {
+        if let Some(has_entry) = has_entry.get_mut(*place) {
+            *has_entry = true;
         }
-        found
     }
+    found
 }

@@ -1,9 +1,13 @@
 //! Finding what differs between two frozen views: a pure state machine, the same type on both sides.
 //!
-//! The two sides take turns. A turn is up to [`limits::TURN_PARTS_MAX`] messages; it answers what the other side
+//! The two sides take turns. A turn is up to 16 messages; it answers what the other side
 //! asked in its last turn, and asks about the ranges that are still open, lowest tokens first. Asking is showing:
 //! one's own truncated digests of the ranges one level down, or, at the leaves, one's own tags of the entries.
-//! The answer is a bitmap of what differed. Both sides keep the same list of open ranges, the [`frontier`].
+//! The answer is a bitmap of what differed. Both sides keep the same list of open ranges, the frontier.
+//!
+//! Every turn goes one step down, so a side never knows the other's digests of the very ranges it is shown the
+//! children of: those were its own question. That is why the last child of a range is shown too, where a walk that
+//! goes one way only could derive it from its parent. It buys half of the round trips for a twentieth of the bytes.
 
 mod answer;
 mod bits;

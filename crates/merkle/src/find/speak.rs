@@ -6,6 +6,7 @@ use super::{
     error::FindError,
     finder::{Finder, State},
     frontier::{Front, Span},
+    job::Cursor,
     limits::{HEADER_BYTES, MESSAGE_BYTES_MAX, SCAN_ENTRIES, TURN_PARTS_MAX},
     message::{Body, Depth, FindMessage, varint_bytes},
     plan::Tagger,
@@ -151,23 +152,22 @@ impl ShownTags {
     ) -> Result<Fit, FindError> {
         let tags_before = self.tags.len();
         let mut tokens: Vec<u64> = Vec::new();
-        let mut after: Option<(u64, Box<[u8]>)> = None;
-        let too_many = loop {
-            let resume = after.as_ref().map(|(token, key)| (*token, &**key));
+        let mut too_many = None;
+        let mut cursor = Cursor::default();
+        loop {
             let limit = SCAN_ENTRIES.min(fit - tokens.len() + 1);
-            let mut page = frozen.entries(span.first, span.last, resume, limit)?;
-            let is_last = page.len() < limit;
-            let over = page.get(fit - tokens.len()..).and_then(|over| over.first()).map(|(token, ..)| *token);
-            page.truncate(fit - tokens.len());
-            for (token, _, digest) in &page {
-                tokens.push(*token);
-                width.push_tag(*digest, &mut self.tags);
+            let read = cursor.read(frozen, span, limit, |token, _, digest| {
+                if tokens.len() < fit {
+                    tokens.push(token);
+                    width.push_tag(digest, &mut self.tags);
+                } else {
+                    too_many.get_or_insert(token);
+                }
+            })?;
+            if read < limit || too_many.is_some() {
+                break;
             }
-            if over.is_some() || is_last {
-                break over;
-            }
-            after = page.pop().map(|(token, key, _)| (token, key));
-        };
+        }
         let mut fitted = Fit::Whole;
         if let Some(token) = too_many {
             let kept = tokens.partition_point(|shown| *shown < token);

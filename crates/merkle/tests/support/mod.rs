@@ -50,13 +50,29 @@ impl Frozen for Still {
         after: Option<(u64, &[u8])>,
         limit: usize,
     ) -> Result<Vec<FrozenEntry>, ViewLost> {
+        let mut page = Vec::new();
+        self.scan(first, last, after, limit, &mut |token, key, digest| {
+            page.push((token, key.into(), digest))
+        })?;
+        Ok(page)
+    }
+
+    fn scan(
+        &self,
+        first: u64,
+        last: u64,
+        after: Option<(u64, &[u8])>,
+        limit: usize,
+        visit: &mut dyn FnMut(u64, &[u8], u128),
+    ) -> Result<(), ViewLost> {
         let is_before = |entry: &FrozenEntry| match after {
             Some(after) => (entry.0, &*entry.1) <= after,
             None => entry.0 < first,
         };
         let from = self.entries.partition_point(is_before);
         let page = self.entries[from..].iter().take_while(|entry| entry.0 <= last).take(limit);
-        Ok(page.cloned().collect())
+        page.for_each(|(token, key, digest)| visit(*token, key, *digest));
+        Ok(())
     }
 
     fn digest_of(&self, token: u64, key: &[u8]) -> Result<Option<u128>, ViewLost> {
