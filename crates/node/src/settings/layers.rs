@@ -205,7 +205,7 @@ fn file_layer(path: &Path) -> Result<impl Provider + use<>, SettingsError> {
         let first: Vec<&str> = text.split_whitespace().collect();
         SettingsError(format!("the settings file {shown} is not valid TOML: {}", first.join(" ")))
     })?;
-    for key in said.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+    if let Some(key) = said.keys().find(|key| !KEYS.contains(&key.as_str())) {
         let hint = match nearest(key, KEYS) {
             Some(known) => format!("did you mean {known:?}?"),
             None => format!("the settings are {}", KEYS.join(", ")),
