@@ -20,25 +20,9 @@ pub enum BindError {
         /// `TCP` or `UDP`.
         protocol: &'static str,
     },
-    /// This process may not use the port.
-    #[error("the gossip address {address} ({protocol}) may not be used by this user")]
-    Denied {
-        /// The address asked for.
-        address: SocketAddr,
-        /// `TCP` or `UDP`.
-        protocol: &'static str,
-    },
-    /// The address is none of this machine's.
-    #[error("the gossip address {address} ({protocol}) is not an address of this machine")]
-    NotHere {
-        /// The address asked for.
-        address: SocketAddr,
-        /// `TCP` or `UDP`.
-        protocol: &'static str,
-    },
-    /// Anything else.
+    /// Anything else: the address is none of this machine's, the port is not for this user.
     #[error("the gossip address {address} ({protocol}) cannot be used: {source}")]
-    Other {
+    Io {
         /// The address asked for.
         address: SocketAddr,
         /// `TCP` or `UDP`.
@@ -52,9 +36,7 @@ impl BindError {
     fn new(address: SocketAddr, protocol: &'static str, source: io::Error) -> BindError {
         match source.kind() {
             io::ErrorKind::AddrInUse => BindError::InUse { address, protocol },
-            io::ErrorKind::PermissionDenied => BindError::Denied { address, protocol },
-            io::ErrorKind::AddrNotAvailable => BindError::NotHere { address, protocol },
-            _ => BindError::Other { address, protocol, source },
+            _ => BindError::Io { address, protocol, source },
         }
     }
 }

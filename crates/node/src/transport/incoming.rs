@@ -160,6 +160,11 @@ impl JoinReply {
         (JoinReply { answer }, answered)
     }
 
+    /// Whether nobody waits for the answer any more: its time (10 s) is over.
+    pub fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+
     /// Sends the answer, at most as long as a frame. An asker that has gone meanwhile gets none.
     pub fn send(self, answer: Bytes) {
         // The asker may be gone; it will ask again.
@@ -176,6 +181,12 @@ pub struct Inbox {
 }
 
 impl Inbox {
+    /// An inbox that nothing arrives in: what is left where another one was taken from.
+    pub fn closed() -> Inbox {
+        let ((_, events), (_, datagrams)) = (mpsc::channel(1), mpsc::channel(1));
+        Inbox { events, datagrams, datagrams_in_a_row: 0 }
+    }
+
     /// The next thing that happened; `None` once the transport is gone. Datagrams overtake the
     /// rest, so that heartbeats do not wait behind data. Safe to cancel.
     pub async fn recv(&mut self) -> Option<Incoming> {

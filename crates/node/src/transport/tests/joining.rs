@@ -40,7 +40,8 @@ async fn a_request_that_the_driver_lets_go_or_never_answers_is_refused() {
         matches!(&answer, Err(JoinError::Refused { refusal, .. }) if refusal.code == RefusalCode::NotReady)
     );
     let keeping = async { seed.next_join().await };
-    let (answer, _reply) = tokio::join!(asker.transport.join(&address, "x".into()), keeping);
+    let (answer, (_, reply)) = tokio::join!(asker.transport.join(&address, "x".into()), keeping);
+    assert!(reply.is_abandoned());
     assert!(matches!(&answer, Err(JoinError::Refused { .. })), "{answer:?}");
 }
 
