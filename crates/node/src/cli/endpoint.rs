@@ -154,11 +154,15 @@ fn text(error: Error) -> String {
     let line = match &error {
         // The detail of a node's problem document says what to do itself.
         Error::Problem(problem) if !problem.detail.is_empty() => problem.detail.clone(),
-        Error::Unreachable { sent: false, .. } => {
-            format!("{error}; is a node running? Start some with: mangrove dev; or name one with --endpoint")
-        }
-        Error::Unreachable { sent: true, .. } => {
-            format!("{error}; a write may have been stored: read the key before writing it again")
+        Error::Unreachable { endpoint, reason, sent } => {
+            // The innermost cause is the one that a person can do something about.
+            let cause = reason.rsplit(": ").next().unwrap_or(reason);
+            let next = if *sent {
+                "a write may have been stored: read the key before writing it again"
+            } else {
+                "is a node running? Start some with: mangrove dev; or name one with --endpoint"
+            };
+            format!("{endpoint} cannot be reached: {cause}; {next}")
         }
         Error::Decode { .. } => {
             format!("{error}; does --endpoint name a node's HTTP address (7710, not gossip's 7711)?")
@@ -176,7 +180,7 @@ mod tests {
     fn who_cannot_be_reached_and_what_to_do() {
         let error = |sent| Error::Unreachable {
             endpoint: "http://127.0.0.1:7710".into(),
-            reason: "connection refused".into(),
+            reason: "client error (Connect): tcp connect error: connection refused".into(),
             sent,
         };
         assert_eq!(

@@ -49,15 +49,12 @@ impl Screen {
     /// A table: with lines on a terminal, columns and nothing else where piped. Ends with a newline.
     pub(crate) fn table(self, header: &[&str], rows: Vec<Vec<Coloured>>) -> String {
         let mut table = Table::new();
+        // Cells are never broken: a terminal wraps a whole line better than a table its columns.
+        table.set_content_arrangement(ContentArrangement::Disabled);
         if self.terminal {
-            table
-                .load_preset(presets::UTF8_HORIZONTAL_ONLY)
-                .set_content_arrangement(ContentArrangement::Dynamic);
+            table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
         } else {
-            table
-                .load_preset(presets::NOTHING)
-                .set_content_arrangement(ContentArrangement::Disabled)
-                .force_no_tty();
+            table.load_preset(presets::NOTHING).force_no_tty();
         }
         table.set_header(header.iter().copied());
         for row in rows {
