@@ -1,0 +1,26 @@
+//! What the whole-system tests share: nodes as real processes, plain HTTP to them, and waiting that says what
+//! it saw last.
+
+#![allow(dead_code, unused_imports)]
+
+mod cluster;
+mod http;
+mod inputs;
+mod ledger;
+mod node;
+mod ports;
+mod process;
+mod view;
+mod wait;
+mod workload;
+
+pub use cluster::Cluster;
+pub use http::{Answer, Api, Siblings, encoded};
+pub use inputs::{Input, noise, real_files};
+pub use ledger::Ledger;
+pub use node::{Node, QUICK};
+pub use ports::Ports;
+pub use process::{Ran, is_running, mangrove, run, signal};
+pub use view::{Member, View};
+pub use wait::{SOON, until};
+pub use workload::Workload;
