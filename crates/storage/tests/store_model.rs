@@ -250,6 +250,10 @@ fn check_view(store: &Store, id: ViewId, map: &Map, a: u64, b: u64, limit: usize
             let after = seen.last().map(|(token, key, _)| (*token, key.clone()));
             let page = view.entries(first, last, after.as_ref().map(|(t, k)| (*t, &**k)), limit).unwrap();
             assert!(page.len() <= limit);
+            let mut scanned = Vec::new();
+            let mut visit = |token, key: &[u8], digest| scanned.push((token, key.into(), digest));
+            view.scan(first, last, after.as_ref().map(|(t, k)| (*t, &**k)), limit, &mut visit).unwrap();
+            assert_eq!(scanned, page);
             let more = page.len() == limit;
             seen.extend(page);
             if !more {
@@ -268,7 +272,7 @@ fn check_view(store: &Store, id: ViewId, map: &Map, a: u64, b: u64, limit: usize
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_is_what_was_written(steps in steps()) {

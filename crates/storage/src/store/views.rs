@@ -58,13 +58,6 @@ impl Store {
     }
 }
 
-/// Live entries of a token range, from its start, and how far they reach.
-struct Rows {
-    rows: Vec<FrozenEntry>,
-    /// The last token that was read completely.
-    up_to: u64,
-}
-
 impl View<'_> {
     /// Runs `read` in the critical section on the live tree and the frozen view.
     fn with<T>(&self, read: impl FnOnce(&State, &FrozenView) -> Result<T, ViewLost>) -> Result<T, ViewLost> {
@@ -77,16 +70,17 @@ impl View<'_> {
         read(&state, view)
     }
 
-    /// A bounded number of live entries. Call it in the critical section.
-    fn live_rows(
+    /// Visits about `rows_max` live entries, and gives the last token whose keys were all visited. Call it in
+    /// the critical section.
+    fn visit_live(
         &self,
         first: u64,
         last: u64,
         after: Option<(u64, &[u8])>,
         rows_max: usize,
-    ) -> Result<Rows, ViewLost> {
-        let mut rows: Vec<FrozenEntry> = Vec::new();
-        let (mut up_to, mut cut_short) = (last, false);
+        visit: &mut dyn FnMut(u64, &[u8], u128),
+    ) -> Result<u64, ViewLost> {
+        let (mut rows, mut token_now, mut up_to, mut cut_short) = (0, None, last, false);
         let after_key = after.map(|(token, key)| record::entry_key(token, key));
         let first_key = record::from_token(first);
         let from = after_key.as_deref().map_or(Bound::Included(&first_key[..]), Bound::Excluded);
@@ -99,29 +93,29 @@ impl View<'_> {
                 cut_short = true;
                 return ControlFlow::Break(());
             };
-            if rows.len() >= rows_max
-                && let Some((read, ..)) = rows.last()
-                && *read != token
+            // Keys of one token are never cut apart.
+            if let Some(read) = token_now.replace(token)
+                && rows >= rows_max
+                && read != token
             {
-                up_to = *read;
+                up_to = read;
                 return ControlFlow::Break(());
             }
-            rows.push((token, key.into(), digest));
+            rows += 1;
+            visit(token, key, digest);
             ControlFlow::Continue(())
         };
         let part = Part::First(record::DIGEST_BYTES);
         let scan = self.store.engine.range(Space::Entries, from, to, part, &mut visit);
-        let failed = scan
-            .map_err(|error| error.to_string())
-            .err()
-            .or(cut_short.then(|| "a record is cut short".into()));
-        match failed {
-            None => Ok(Rows { rows, up_to }),
-            Some(why) => {
-                let stopped = self.store.stop(&format!("entries cannot be read: {why}"));
-                Err(ViewLost::Unreadable(stopped.to_string()))
-            }
+        match scan {
+            Ok(()) if !cut_short => Ok(up_to),
+            Ok(()) => Err(self.unreadable("a record is cut short")),
+            Err(error) => Err(self.unreadable(&error.to_string())),
         }
+    }
+
+    fn unreadable(&self, why: &str) -> ViewLost {
+        ViewLost::Unreadable(self.store.stop(&format!("entries cannot be read: {why}")).to_string())
     }
 }
 
@@ -159,20 +153,59 @@ impl Frozen for View<'_> {
         while page.len() < limit && first <= last {
             let wanted = limit - page.len();
             let up_to = self.with(|_, view| {
-                let live = self.live_rows(first, last, after, wanted.min(ROWS_A_LOCK))?;
-                let mut overlay = Overlay::new(view, first, live.up_to, after, wanted)?;
-                for (token, key, digest) in &live.rows {
+                let mut rows: Vec<FrozenEntry> = Vec::new();
+                let mut collect = |token, key: &[u8], digest| rows.push((token, key.into(), digest));
+                let up_to = self.visit_live(first, last, after, wanted.min(ROWS_A_LOCK), &mut collect)?;
+                let mut overlay = Overlay::new(view, first, up_to, after, wanted)?;
+                for (token, key, digest) in &rows {
                     if overlay.live(*token, key, *digest).is_break() {
                         break;
                     }
                 }
                 page.extend(overlay.finish());
-                Ok(live.up_to)
+                Ok(up_to)
             })?;
             let Some(next) = up_to.checked_add(1) else { break };
             (first, after) = (next, None);
         }
         Ok(page)
+    }
+
+    /// Where nothing has changed since the freezing, live entries are visited in place.
+    fn scan(
+        &self,
+        first: u64,
+        last: u64,
+        after: Option<(u64, &[u8])>,
+        limit: usize,
+        visit: &mut dyn FnMut(u64, &[u8], u128),
+    ) -> Result<(), ViewLost> {
+        let mut after = after.filter(|(token, _)| *token >= first);
+        let mut first = after.map_or(first, |(token, _)| token);
+        let mut left = limit;
+        while left > 0 && first <= last {
+            let up_to = self.with(|_, view| {
+                view.root()?;
+                if view.changed_in(first, last).next().is_some() {
+                    return Ok(None);
+                }
+                let mut visit_some = |token, key: &[u8], digest| {
+                    if left > 0 {
+                        left -= 1;
+                        visit(token, key, digest);
+                    }
+                };
+                self.visit_live(first, last, after, limit.min(ROWS_A_LOCK), &mut visit_some).map(Some)
+            })?;
+            let Some(up_to) = up_to else {
+                let rest = self.entries(first, last, after, left)?;
+                rest.iter().for_each(|(token, key, digest)| visit(*token, key, *digest));
+                break;
+            };
+            let Some(next) = up_to.checked_add(1) else { break };
+            (first, after) = (next, None);
+        }
+        Ok(())
     }
 
     fn digest_of(&self, token: u64, key: &[u8]) -> Result<Option<u128>, ViewLost> {
@@ -197,7 +230,7 @@ impl Frozen for View<'_> {
                 (Ok(()), Some(None)) => "a record is cut short".to_owned(),
                 (Err(error), _) => error.to_string(),
             };
-            Err(ViewLost::Unreadable(self.store.stop(&format!("entries cannot be read: {why}")).to_string()))
+            Err(self.unreadable(&why))
         })
     }
 }
