@@ -1,6 +1,7 @@
 //! The `mangrove` program: settings, logging, the driver that runs a node, and the command line.
 
 pub mod cli;
+pub mod driver;
 pub mod exit;
 pub mod logging;
 pub mod settings;

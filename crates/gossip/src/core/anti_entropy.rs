@@ -15,7 +15,7 @@ use crate::wire::Frame;
 impl Core {
     pub(super) fn sessions_due(&mut self, env: Env<'_>) {
         self.end_overdue(env);
-        while self.may_repair() {
+        while self.may_repair() && self.schedule.next_wake().is_some_and(|at| at <= env.now.mono) {
             let taken: BTreeSet<NodeId> = self.sessions.values().map(Session::peer).collect();
             let free: BTreeSet<NodeId> = self.live().difference(&taken).copied().collect();
             let open = self.sessions.len();

@@ -5,6 +5,7 @@ use model::{Entry, Key, NodeId, WriterId};
 use storage::Seq;
 
 use crate::meta::Meta;
+use crate::roster::Roster;
 use crate::session::SessionId;
 use crate::wire::Frame;
 
@@ -73,6 +74,11 @@ pub enum Event {
         reply: ReplyId,
         /// Its request, as sent.
         request: Bytes,
+    },
+    /// A member of the same cluster, asked as a seed, told its roster.
+    RosterHeard {
+        /// The roster.
+        roster: Box<Roster>,
     },
     /// The node is to stop: says goodbye. Nothing is done afterwards.
     Stop,

@@ -7,7 +7,7 @@ use model::{Hlc, NodeId};
 
 use super::{Core, Env};
 use crate::liveness::LivenessState;
-use crate::promise::{Answer, Ask, Eviction, Verdict};
+use crate::promise::{Answer, Ask, Eviction, Tally, Verdict};
 use crate::roster::Removal;
 use crate::wire::Frame;
 
@@ -20,6 +20,8 @@ const GIVEN_UP: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Evictions {
     running: BTreeMap<NodeId, Running>,
+    /// What the stamps of new attempts must be above, by what earlier ones were told.
+    above: Hlc,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,8 @@ impl Core {
         if self.evictions.running.contains_key(&target) {
             return;
         }
-        let Some(stamp) = env.time.tick(env.now.wall_ms) else { return };
+        let Some(now) = env.time.tick(env.now.wall_ms) else { return };
+        let stamp = self.evictions.above.next().map_or(now, |above| above.max(now));
         let (me, watermark) = (self.meta.node, self.meta.stability.watermark);
         let (roster, own) = (&self.meta.roster, &self.meta.promises);
         let name = roster.shown_name(target);
@@ -63,11 +66,17 @@ impl Core {
         }
     }
 
+    /// How far the removal of this member has come; none when none is under way.
+    pub(super) fn eviction_tally(&self, target: NodeId) -> Option<Tally> {
+        self.evictions.running.get(&target).map(|running| running.eviction.tally())
+    }
+
     pub(super) fn evictions_due(&mut self, env: Env<'_>) {
         let live = self.live();
         let mut asks: Vec<(NodeId, Ask)> = Vec::new();
         let mut enough = Vec::new();
         let roster = &self.meta.roster;
+        let above = &mut self.evictions.above;
         self.evictions.running.retain(|target, running| {
             if running.eviction.may_remove(roster) {
                 enough.push(*target);
@@ -75,6 +84,7 @@ impl Core {
             }
             if env.now.mono >= running.give_up || !roster.contains(*target) {
                 let tally = running.eviction.tally();
+                *above = running.eviction.stamp_above().max(*above);
                 tracing::warn!(
                     member = %roster.shown_name(*target), promised = tally.promised, needed = tally.needed,
                     refusals = ?running.eviction.refusals(), "too few promises to remove it"

@@ -1,6 +1,92 @@
 //! Sponsoring a node that wants to join.
-use super::{Core, Env, ReplyId};
+
 use bytes::Bytes;
+
+use super::{Action, Core, Env, ReplyId};
+use crate::founding::{
+    ClusterFacts, JoinAnswer, JoinRefusal, JoinRequest, SponsorDecision, WireVersions, admit, sponsor,
+};
+use crate::roster::Roster;
+use crate::wire::WIRE_VERSION;
+
+const WIRE: WireVersions = WireVersions { oldest: WIRE_VERSION, newest: WIRE_VERSION };
+
 impl Core {
-    pub(super) fn join_asked(&mut self, _reply: ReplyId, _request: &Bytes, _env: Env<'_>) {}
+    pub(super) fn join_asked(&mut self, reply: ReplyId, request: &Bytes, env: Env<'_>) {
+        let answer = match JoinRequest::decode(request) {
+            Ok(request) => self.consider(&request, env),
+            Err(error) => JoinAnswer::Refused(JoinRefusal::BadRequest(error.to_string())),
+        };
+        if let JoinAnswer::Refused(refusal) = &answer {
+            tracing::debug!(%refusal, "a request to join is refused");
+        }
+        self.out.push_back(Action::Reply { reply, answer: answer.encode().into() });
+    }
+
+    fn consider(&mut self, request: &JoinRequest, env: Env<'_>) -> JoinAnswer {
+        if let Some(theirs) = request.cluster.filter(|theirs| *theirs != self.meta.cluster) {
+            tracing::warn!(node = %request.name, %theirs, "a node of another cluster has this one as a seed");
+            return JoinAnswer::Refused(JoinRefusal::OtherCluster(self.facts(env)));
+        }
+        // Whoever is behind does not know yet whether its roster is the newest.
+        if !self.may_repair() || !self.meta.caught_up {
+            return JoinAnswer::Refused(JoinRefusal::NotReady);
+        }
+        let decision =
+            sponsor(&self.meta.roster, self.meta.node, |id| self.liveness.state(id), WIRE, request);
+        match decision {
+            SponsorDecision::Refuse(refusal) => JoinAnswer::Refused(refusal),
+            // It is known, and wants to know who else is.
+            SponsorDecision::AlreadyMember if request.cluster.is_some() => self.joined(),
+            SponsorDecision::Add | SponsorDecision::AlreadyMember => self.let_in(request, env),
+            SponsorDecision::ReplaceFirst { old } => {
+                self.evict(old, env);
+                let tally = self.eviction_tally(old);
+                let (promised, needed) = tally.map_or((0, 0), |t| (t.promised as u32, t.needed as u32));
+                JoinAnswer::Refused(JoinRefusal::NoMajority { old, promised, needed })
+            }
+        }
+    }
+
+    /// The add carries this node's time and is on its disk before the joiner hears of it (H11).
+    fn let_in(&mut self, request: &JoinRequest, env: Env<'_>) -> JoinAnswer {
+        let Some(at) = env.time.tick(env.now.wall_ms) else {
+            return JoinAnswer::Refused(JoinRefusal::NotReady);
+        };
+        let before = self.meta.roster.clone();
+        match admit(&mut self.meta.roster, self.meta.node, at, request) {
+            Ok(change) => {
+                if change.any() {
+                    self.roster_changed(&before, env);
+                }
+                self.joined()
+            }
+            Err(error) => {
+                self.meta.roster = before;
+                JoinAnswer::Refused(JoinRefusal::BadRequest(error.to_string()))
+            }
+        }
+    }
+
+    fn joined(&self) -> JoinAnswer {
+        JoinAnswer::Joined {
+            cluster: self.meta.cluster,
+            digest_key: self.meta.digest_key.clone(),
+            roster: Box::new(self.meta.roster.clone()),
+        }
+    }
+
+    fn facts(&self, env: Env<'_>) -> ClusterFacts {
+        let counts = env.store.counts();
+        ClusterFacts {
+            cluster: self.meta.cluster,
+            members: self.meta.roster.len(),
+            entries: counts.keys + counts.tombstones,
+        }
+    }
+
+    /// A member that this node asked as a seed told its roster.
+    pub(super) fn roster_heard(&mut self, roster: &Roster, env: Env<'_>) {
+        self.merge_roster(roster, env);
+    }
 }

@@ -94,7 +94,6 @@ struct Peer {
 pub struct Core {
     config: CoreConfig,
     meta: Meta,
-    life: WriterId,
     rng: StdRng,
     liveness: Liveness,
     peers: BTreeMap<NodeId, Peer>,
@@ -112,11 +111,11 @@ pub struct Core {
 }
 
 impl Core {
-    /// A member that starts a life. `contact` is where it is reached now; `seed` is its randomness.
+    /// A member that starts a life. `contact` is where it is reached now, stamped with the first timestamp of that
+    /// life; `seed` is its randomness.
     pub fn start(
         config: CoreConfig,
         meta: Meta,
-        life: WriterId,
         contact: Contact,
         seed: u64,
         env: Env<'_>,
@@ -129,7 +128,6 @@ impl Core {
         let mut core = Self {
             config,
             meta,
-            life,
             rng,
             liveness,
             peers: BTreeMap::new(),
@@ -163,6 +161,7 @@ impl Core {
             Event::Durable { op } => self.durable(op, env),
             Event::JoinAsked { reply, request } => self.join_asked(reply, &request, env),
             Event::StoreStopped { reason } => self.store_stopped(reason, env),
+            Event::RosterHeard { roster } => self.roster_heard(&roster, env),
             Event::Stop => self.stop(env),
         }
         self.drain(env)
@@ -192,7 +191,9 @@ impl Core {
             self.liveness_due(env);
             self.evictions_due(env);
             self.sessions_due(env);
-            self.rumors_due(env);
+            if self.rumors.next_wake().is_some_and(|at| at <= env.now.mono) {
+                self.rumors_due(env);
+            }
             self.save_evidence(env, EVIDENCE_SAVED_AFTER);
         }
         if std::mem::take(&mut self.changed) {

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::sponsor::ClusterFacts;
 use crate::roster::{IDS_HARD_MAX, Roster};
 
 /// The version of requests and answers: their first byte.
@@ -47,6 +48,9 @@ pub struct JoinRequest {
     pub wire: WireVersions,
     /// Whether it may found a cluster itself.
     pub may_found: bool,
+    /// The cluster it is a member of; none for a node that looks for one. A member asks its seeds so as to
+    /// find the others after addresses have changed.
+    pub cluster: Option<ClusterId>,
 }
 
 /// What a seed answers.
@@ -75,6 +79,9 @@ pub enum JoinAnswer {
 /// Why a member does not let a node in. The roster is unchanged.
 #[derive(Clone, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JoinRefusal {
+    /// The asker is a member of another cluster than the one asked.
+    #[error("the member is of cluster {}, and clusters never merge", .0.cluster)]
+    OtherCluster(ClusterFacts),
     /// The member is busy starting, or replacing another under that name. Ask again.
     #[error("the member is not ready to let anyone in yet")]
     NotReady,

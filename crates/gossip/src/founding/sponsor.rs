@@ -1,6 +1,7 @@
 //! A member's side of a join, and of meeting another cluster: decisions only.
 
 use model::{ClusterId, Hlc, NodeId};
+use serde::{Deserialize, Serialize};
 
 use super::exchange::{JoinRefusal, JoinRequest, WireVersions};
 use crate::liveness::LivenessState;
@@ -87,7 +88,7 @@ fn check_request(request: &JoinRequest) -> Result<(), RosterError> {
 }
 
 /// What matters of a cluster when two meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterFacts {
     /// Which one.
     pub cluster: ClusterId,

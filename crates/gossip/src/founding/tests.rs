@@ -19,6 +19,7 @@ fn request(node: u64, name: &str, may_found: bool) -> JoinRequest {
         http: format!("{name}:7710"),
         wire: WIRE,
         may_found,
+        cluster: None,
     }
 }
 

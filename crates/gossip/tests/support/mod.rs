@@ -147,7 +147,7 @@ impl Cluster {
         let contact =
             Contact { stamp, gossip: format!("n{}:7711", node.0), http: format!("n{}:7710", node.0) };
         let env = Env { now: self.now(), store: &store, time: &clock };
-        let (core, actions) = Core::start(self.config.clone(), meta.clone(), life, contact, self.lives, env);
+        let (core, actions) = Core::start(self.config.clone(), meta.clone(), contact, self.lives, env);
         let made = Node {
             core,
             store,

@@ -1,0 +1,125 @@
+//! The node's hybrid logical clock: shared by the coordinators of client writes and the protocol, its
+//! reservation kept on disk ahead of use.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use gossip::clock::{Clock, NeedReservation, Skew};
+use gossip::core::Time;
+use model::Hlc;
+use storage::small_file::{self, SmallFileError};
+
+/// The version of the reservation's file.
+const FORM: u32 = 1;
+/// How often the reservation is looked after while the clock is in use.
+const LOOKED_AFTER: Duration = Duration::from_millis(500);
+
+/// Milliseconds since 1970 by this machine's clock; 0 for a clock before that.
+pub fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The clock and the file of its reservation.
+#[derive(Debug)]
+pub struct SharedClock {
+    clock: Mutex<Clock>,
+    /// Held while the file is written, so that reservations reach the disk in order.
+    file: Mutex<PathBuf>,
+    used: AtomicBool,
+}
+
+impl SharedClock {
+    /// The clock of the node whose reservation is kept in `file`; all it issues lies above what was ever
+    /// reserved there. A file that is missing is a first start.
+    ///
+    /// # Errors
+    /// A file that cannot be read. Nothing is changed.
+    pub fn open(file: PathBuf) -> Result<Arc<Self>, SmallFileError> {
+        let kept = small_file::load(&file)?;
+        let bits = kept.and_then(|kept| Some(u64::from_be_bytes(kept.bytes.try_into().ok()?))).unwrap_or(0);
+        let clock = Arc::new(Self {
+            clock: Mutex::new(Clock::new(Hlc::from_u64(bits))),
+            file: Mutex::new(file),
+            used: AtomicBool::new(true),
+        });
+        let weak = Arc::downgrade(&clock);
+        // Without the thread each write would wait for its own reservation: slower, nothing worse.
+        let _ = thread::Builder::new().name("clock".into()).spawn(move || look_after(&weak));
+        Ok(clock)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Clock> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new timestamp, above `seen` unless that lies too far ahead of this machine's clock.
+    ///
+    /// # Errors
+    /// No reservation is left: call [`SharedClock::reserve`] and try again.
+    pub fn stamp(&self, seen: Hlc) -> Result<Hlc, NeedReservation> {
+        let now = wall_ms();
+        self.used.store(true, Ordering::Relaxed);
+        let mut clock = self.lock();
+        clock.observe(seen, now);
+        clock.tick(now)
+    }
+
+    /// Puts a reservation on disk that covers at least `at_least`. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// The file cannot be written; no timestamp is issued above the former reservation.
+    pub fn reserve(&self, at_least: Hlc) -> Result<(), SmallFileError> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let clock = self.lock();
+        if clock.reservation() >= at_least {
+            return Ok(());
+        }
+        let upto = clock.wants_reservation(wall_ms()).unwrap_or(at_least).max(at_least);
+        drop(clock);
+        small_file::save(&file, FORM, &upto.as_u64().to_be_bytes())?;
+        self.lock().reserved(upto);
+        Ok(())
+    }
+
+    /// Makes all later timestamps lie above `at`.
+    pub fn start_above(&self, at: Hlc) {
+        self.lock().start_above(at);
+    }
+
+    fn renew(&self) -> Result<(), SmallFileError> {
+        let wanted = self.lock().wants_reservation(wall_ms());
+        wanted.map_or(Ok(()), |upto| self.reserve(upto))
+    }
+}
+
+impl Time for SharedClock {
+    fn tick(&self, _wall_ms: u64) -> Option<Hlc> {
+        loop {
+            match self.stamp(Hlc::ZERO) {
+                Ok(stamp) => return Some(stamp),
+                Err(need) => self.reserve(need.at_least).ok()?,
+            }
+        }
+    }
+
+    fn observe(&self, remote: Hlc, wall_ms: u64) -> Skew {
+        self.lock().observe(remote, wall_ms)
+    }
+}
+
+/// Renews the reservation ahead of use, for as long as the clock lives and is used.
+fn look_after(clock: &Weak<SharedClock>) {
+    loop {
+        thread::sleep(LOOKED_AFTER);
+        let Some(clock) = clock.upgrade() else { return };
+        if clock.used.swap(false, Ordering::Relaxed)
+            && let Err(error) = clock.renew()
+        {
+            tracing::error!(%error, "the clock's reservation cannot be written");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a node keeps in its data directory apart from the data.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use gossip::meta::Meta;
+use model::NodeId;
+use storage::small_file::{self, SmallFileError};
+use storage::{DataDir, DirError};
+
+use crate::exit::Fatal;
+
+const FORM: u32 = 1;
+
+/// The data directory and the small files in it.
+///
+/// `node` holds the node's id from its first start on, `member` the durable record of a member, `clock` the clock's
+/// reservation, `engine/` the data.
+#[derive(Debug)]
+pub struct NodeFiles {
+    dir: DataDir,
+    /// Held while the record is written.
+    saving: Mutex<()>,
+}
+
+impl NodeFiles {
+    /// Takes the data directory for this process.
+    ///
+    /// # Errors
+    /// It is in use, or cannot be written.
+    pub fn open(path: &std::path::Path) -> Result<Self, Fatal> {
+        let dir = DataDir::lock(path).map_err(|error| match error {
+            DirError::InUse { path, .. } => Fatal::DataDirInUse { path },
+            DirError::NotWritable { path, source } => {
+                Fatal::DataDirUnusable { path, reason: source.to_string() }
+            }
+        })?;
+        Ok(Self { dir, saving: Mutex::new(()) })
+    }
+
+    fn unusable(&self, reason: impl ToString) -> Fatal {
+        Fatal::DataDirUnusable { path: self.dir.path().to_owned(), reason: reason.to_string() }
+    }
+
+    /// This node's id, made at its first start here.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or is damaged.
+    pub fn node_id(&self) -> Result<NodeId, Fatal> {
+        let path = self.dir.file("node");
+        let damaged = || self.unusable(format!("{} is damaged", path.display()));
+        if let Some(kept) = small_file::load(&path).map_err(|error| self.unusable(error))? {
+            let bytes: [u8; 8] = kept.bytes.try_into().map_err(|_| damaged())?;
+            return Ok(NodeId(u64::from_be_bytes(bytes)));
+        }
+        let node = NodeId(rand::random());
+        small_file::save(&path, FORM, &node.0.to_be_bytes()).map_err(|error| self.unusable(error))?;
+        Ok(node)
+    }
+
+    /// The record of a member, if this node has been one.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn meta(&self) -> Result<Option<Meta>, Fatal> {
+        let kept = small_file::load(&self.dir.file("member")).map_err(|error| self.unusable(error))?;
+        kept.map(|kept| Meta::decode(&kept.bytes)).transpose().map_err(|error| self.unusable(error))
+    }
+
+    /// Puts the record on disk.
+    ///
+    /// # Errors
+    /// The disk refuses; the former record stays.
+    pub fn save_meta(&self, meta: &Meta) -> Result<(), SmallFileError> {
+        let _one_at_a_time = self.saving.lock();
+        small_file::save(&self.dir.file("member"), FORM, &meta.encode())
+    }
+
+    /// Where the clock's reservation is.
+    pub fn clock(&self) -> PathBuf {
+        self.dir.file("clock")
+    }
+
+    /// Where the engine's folder is.
+    pub fn engine(&self) -> PathBuf {
+        self.dir.engine()
+    }
+
+    /// The data directory.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    /// Forgets a cluster of one without keys, which gives way to another. The node id stays.
+    ///
+    /// # Errors
+    /// The files cannot be removed.
+    pub fn forget_cluster(&self) -> Result<(), Fatal> {
+        let gone = |result: std::io::Result<()>| match result {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.unusable(error)),
+            _ => Ok(()),
+        };
+        gone(std::fs::remove_file(self.dir.file("member")))?;
+        gone(std::fs::remove_dir_all(self.dir.engine()))
+    }
+}

@@ -1,0 +1,101 @@
+//! What a node is at the moment: looking for its cluster, or a member with a store.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use gossip::coordinator::WriteLimits;
+use gossip::core::{Event, Status};
+use model::{ClusterId, DigestKey, NodeId, TokenKey, WriterId};
+use storage::{Flusher, Seq, Store, StoreError};
+use tokio::sync::{mpsc, watch};
+
+use super::clock::SharedClock;
+
+/// A member at work: what clients' requests need of it.
+pub struct Member {
+    /// The cluster it belongs to.
+    pub cluster: ClusterId,
+    /// The cluster's digest key.
+    pub digest_key: DigestKey,
+    /// The cluster's key for context tokens.
+    pub token_key: TokenKey,
+    /// This life.
+    pub life: WriterId,
+    /// What a coordinator accepts.
+    pub limits: WriteLimits,
+    /// Entries and tree.
+    pub store: Arc<Store>,
+    /// Group commit.
+    pub flusher: Flusher,
+    /// Whether a write is acknowledged before it is on disk (durability "interval").
+    pub acknowledge_early: bool,
+    /// The clock.
+    pub clock: Arc<SharedClock>,
+    /// The protocol's mailbox.
+    pub events: mpsc::Sender<Event>,
+    /// What people see.
+    pub status: watch::Receiver<Status>,
+}
+
+impl Member {
+    /// Waits until a write may be acknowledged.
+    pub async fn durable(&self, seq: Seq) -> Result<(), StoreError> {
+        if self.acknowledge_early {
+            return Ok(());
+        }
+        self.flusher.durable(seq).await
+    }
+}
+
+/// The node at this moment.
+pub struct Present {
+    /// Its id.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Where its HTTP API is reached.
+    pub http: String,
+    /// Where it is reached for frames.
+    pub gossip: String,
+    /// What a coordinator accepts.
+    pub limits: WriteLimits,
+    phase: RwLock<Phase>,
+}
+
+enum Phase {
+    Looking(String),
+    Member(Arc<Member>),
+}
+
+impl Present {
+    /// A node that looks for its cluster.
+    pub fn looking(node: NodeId, name: String, http: String, gossip: String, limits: WriteLimits) -> Self {
+        let phase = RwLock::new(Phase::Looking("starting".into()));
+        Self { node, name, http, gossip, limits, phase }
+    }
+
+    /// The member, if it is one.
+    pub fn member(&self) -> Option<Arc<Member>> {
+        match &*self.phase.read().unwrap_or_else(PoisonError::into_inner) {
+            Phase::Looking(_) => None,
+            Phase::Member(member) => Some(Arc::clone(member)),
+        }
+    }
+
+    /// Why it is not a member yet.
+    pub fn report(&self) -> String {
+        match &*self.phase.read().unwrap_or_else(PoisonError::into_inner) {
+            Phase::Looking(report) => report.clone(),
+            Phase::Member(_) => String::new(),
+        }
+    }
+
+    /// It still looks for its cluster, or opens its store; the text says what it waits for.
+    pub fn set_looking(&self, report: String) {
+        *self.phase.write().unwrap_or_else(PoisonError::into_inner) = Phase::Looking(report);
+    }
+
+    /// It is a member now.
+    pub fn set_member(&self, member: Arc<Member>) {
+        *self.phase.write().unwrap_or_else(PoisonError::into_inner) = Phase::Member(member);
+    }
+}

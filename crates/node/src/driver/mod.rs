@@ -1,0 +1,407 @@
+//! A running node: settings in, a member of a cluster that serves clients until it is told to stop.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `files` | the data directory |
+//! | `clock` | the clock and its reservation |
+//! | `looking` | a node without a cluster finds one |
+//! | `member` | what the node is at the moment |
+//! | `protocol` | the thread that runs the protocol |
+//! | `greeting` | a member asks its seeds whether they are of its cluster |
+//! | `service` | what the HTTP API asks of the node |
+
+mod clock;
+mod files;
+mod greeting;
+mod looking;
+mod member;
+mod protocol;
+mod service;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gossip::coordinator::WriteLimits;
+use gossip::core::{Core, CoreConfig, Env, Serving, Status};
+use gossip::founding::{JoinRequest, WireVersions};
+use gossip::liveness::LivenessConfig;
+use gossip::meta::Meta;
+use gossip::roster::Contact;
+use gossip::session::SessionConfig;
+use gossip::time::Now;
+use gossip::wire::WIRE_VERSION;
+use http_api::{RouterOptions, ServeOptions};
+use model::{Hlc, TokenKey, WriterId};
+use storage::{Flusher, SledEngine, SledOptions, Store};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::Fatal;
+use crate::settings::{Durability, Settings};
+use crate::transport::{self, BindError, DurableGate, Identity, Inbox, Transport};
+use clock::{SharedClock, wall_ms};
+use files::NodeFiles;
+use member::{Member, Present};
+use protocol::Protocol;
+use service::NodeService;
+
+/// Writes that may wait to be told on as rumors; more are left to anti-entropy.
+const EVENTS_MAX: usize = 16_384;
+/// How long frames that wait may take to leave at a stop.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// The protocol's time: an instant that was zero.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeline {
+    zero: Instant,
+}
+
+impl Timeline {
+    /// Zero is now.
+    pub fn new() -> Self {
+        Self { zero: Instant::now() }
+    }
+
+    /// This instant.
+    pub fn now(&self) -> Now {
+        Now { mono: self.zero.elapsed(), wall_ms: wall_ms() }
+    }
+
+    /// The instant of a time on the line.
+    pub fn instant(&self, at: Duration) -> Instant {
+        self.zero + at
+    }
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    rand::random()
+}
+
+/// Why a member ended without an error.
+enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// It was a cluster of one without keys, and gave way to another cluster.
+    Dissolved,
+}
+
+/// A node with its sockets open, whatever cluster it is in.
+struct Node {
+    settings: Settings,
+    files: Arc<NodeFiles>,
+    clock: Arc<SharedClock>,
+    transport: Transport,
+    present: Arc<Present>,
+    request: JoinRequest,
+}
+
+/// Runs a node until `shutdown`: then it stops accepting, says goodbye, makes everything durable and returns.
+///
+/// # Errors
+/// Why it could not start, or could not go on.
+pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), Fatal> {
+    let files = Arc::new(NodeFiles::open(&settings.data_dir)?);
+    let listener = TcpListener::bind(settings.http)
+        .await
+        .map_err(|error| Fatal::bind("HTTP", settings.http, "--http", &error))?;
+    let http = listener.local_addr().unwrap_or(settings.http);
+    let node_id = files.node_id()?;
+    let meta = files.meta()?;
+    let name = meta.as_ref().map_or_else(|| settings.name.to_string(), |meta| meta.name.clone());
+    if name != settings.name.to_string() {
+        tracing::warn!(%name, "this data directory belongs to a node of another name; keeping that");
+    }
+    let clock = SharedClock::open(files.clock())
+        .map_err(|error| Fatal::DataDirUnusable { path: files.path(), reason: error.to_string() })?;
+    let limits = WriteLimits {
+        value_bytes_max: usize::try_from(settings.value_bytes_max).unwrap_or(usize::MAX),
+        ..WriteLimits::default()
+    };
+    // The gate and the API look at what the node is at each use; the gossip address is known only once bound.
+    let holder: Arc<std::sync::OnceLock<Arc<Present>>> = Arc::default();
+    let gate = gate(Arc::clone(&holder));
+    let (transport, mut inbox) = Transport::start(settings.gossip, transport::Limits::default(), gate)
+        .await
+        .map_err(bind_failed)?;
+    let (gossip, http_address) = addresses(&settings, http, transport.local_address());
+    let present = Present::looking(node_id, name.clone(), http_address.clone(), gossip.clone(), limits);
+    let present = Arc::clone(holder.get_or_init(|| Arc::new(present)));
+    let request = JoinRequest {
+        node: node_id,
+        name,
+        gossip,
+        http: http_address,
+        wire: WireVersions { oldest: WIRE_VERSION, newest: WIRE_VERSION },
+        may_found: settings.found,
+        cluster: None,
+    };
+    let node = Node { settings, files, clock, transport, present, request };
+    tracing::info!(name = %node.request.name, id = %node_id, http = %http, gossip = %node.transport.local_address(), data = %node.settings.data_dir.display(), "starting");
+    let draining = CancellationToken::new();
+    let server = tokio::spawn(serve_http(listener, Arc::clone(&node.present), draining.clone()));
+    let ended = node.live(meta, &mut inbox, &shutdown, &draining).await;
+    draining.cancel();
+    let _ = server.await;
+    node.transport.shutdown(LEAVE_TIME_MAX).await;
+    if let Some(member) = node.present.member() {
+        let _ = tokio::task::spawn_blocking(move || member.store.flush()).await;
+    }
+    ended
+}
+
+fn gate(holder: Arc<std::sync::OnceLock<Arc<Present>>>) -> DurableGate {
+    DurableGate::new(move |seq| {
+        let member = holder.get().and_then(|present| present.member());
+        async move {
+            match member {
+                Some(member) => member.flusher.durable(seq).await.map_err(|error| error.to_string()),
+                None => Err("there is no store yet".to_owned()),
+            }
+        }
+    })
+}
+
+fn bind_failed(error: BindError) -> Fatal {
+    match error {
+        BindError::InUse { address, .. } => Fatal::PortInUse { what: "gossip", address, flag: "--gossip" },
+        BindError::Io { address, source, .. } => Fatal::bind("gossip", address, "--gossip", &source),
+    }
+}
+
+fn addresses(settings: &Settings, http: SocketAddr, gossip: SocketAddr) -> (String, String) {
+    (settings.gossip_advertised(gossip), settings.http_advertised(http, gossip))
+}
+
+async fn serve_http(listener: TcpListener, present: Arc<Present>, draining: CancellationToken) {
+    let router = http_api::router(Arc::new(NodeService::new(present)), RouterOptions::default());
+    let cut = http_api::serve(listener, router, ServeOptions::default(), draining.cancelled_owned()).await;
+    if cut > 0 {
+        tracing::warn!(connections = cut, "cut off connections that did not end in time");
+    }
+}
+
+impl Node {
+    /// Finds a cluster if there is none yet, and is a member of it, until it is told to stop.
+    async fn live(
+        &self,
+        mut meta: Option<Meta>,
+        inbox: &mut Inbox,
+        shutdown: &CancellationToken,
+        draining: &CancellationToken,
+    ) -> Result<(), Fatal> {
+        loop {
+            let record = match meta.take() {
+                Some(record) => record,
+                None => {
+                    let found = tokio::select! {
+                        () = shutdown.cancelled() => return Ok(()),
+                        found = looking::look(self.looking(), inbox) => found?,
+                    };
+                    self.save(&found)?;
+                    found
+                }
+            };
+            match self.be_member(record, inbox, shutdown, draining).await? {
+                Ended::Stopped => return Ok(()),
+                Ended::Dissolved => {
+                    self.present.set_looking("giving way to the cluster of the seeds".into());
+                    self.files.forget_cluster()?;
+                }
+            }
+        }
+    }
+
+    fn looking(&self) -> looking::Looking<'_> {
+        looking::Looking {
+            request: self.request.clone(),
+            seeds: self.settings.join.clone(),
+            present: &self.present,
+            transport: &self.transport,
+            clock: &self.clock,
+        }
+    }
+
+    fn save(&self, meta: &Meta) -> Result<(), Fatal> {
+        self.files.save_meta(meta).map_err(|error| Fatal::DataDirUnusable {
+            path: self.files.path(),
+            reason: error.to_string(),
+        })
+    }
+
+    async fn be_member(
+        &self,
+        mut meta: Meta,
+        inbox: &mut Inbox,
+        shutdown: &CancellationToken,
+        draining: &CancellationToken,
+    ) -> Result<Ended, Fatal> {
+        let (store, lost) = self.open_store(&meta).await?;
+        greeting::refuse_other_cluster(self, &meta, store.counts()).await?;
+        if lost && meta.caught_up && meta.roster.len() > 1 {
+            tracing::warn!("records were lost; this node is behind until a session with another member completes");
+            meta.caught_up = false;
+            self.save(&meta)?;
+        }
+        storage::forget_losses(&self.files.engine()).map_err(|error| Fatal::DataDirUnusable {
+            path: self.files.path(),
+            reason: error.to_string(),
+        })?;
+        if let Some(add) = meta.roster.added(meta.node) {
+            self.clock.start_above(add.at);
+        }
+        let life = WriterId(rand::random());
+        let stamp = self.stamp()?;
+        let contact = Contact { stamp, gossip: self.request.gossip.clone(), http: self.request.http.clone() };
+        self.identify(&meta, life, &contact)?;
+
+        let (events, mailbox) = mpsc::channel(EVENTS_MAX);
+        let (status, seen) = watch::channel(not_yet(&meta));
+        let flusher = Flusher::spawn(Arc::clone(&store))
+            .map_err(|error| Fatal::Failed(format!("no thread for the flusher: {error}")))?;
+        let member = Arc::new(Member {
+            cluster: meta.cluster,
+            digest_key: meta.digest_key.clone(),
+            token_key: TokenKey::derive(&meta.digest_key),
+            life,
+            limits: self.present.limits,
+            store,
+            flusher,
+            acknowledge_early: self.settings.durability == Durability::Interval,
+            clock: Arc::clone(&self.clock),
+            events,
+            status: seen,
+        });
+        let line = Timeline::new();
+        let env = Env { now: line.now(), store: &member.store, time: &*self.clock };
+        let (core, first) = Core::start(self.core_config(), meta, contact, rand::random(), env);
+        let protocol = Protocol {
+            core,
+            member: Arc::clone(&member),
+            transport: self.transport.clone(),
+            files: Arc::clone(&self.files),
+            status,
+            line,
+            replies: BTreeMap::new(),
+        };
+        self.present.set_member(Arc::clone(&member));
+        self.run_protocol(protocol, first, inbox, mailbox, (shutdown, draining)).await
+    }
+
+    /// The protocol on its thread, and the greeting of seeds beside it, until one of them or `shutdown` ends it.
+    async fn run_protocol(
+        &self,
+        protocol: Protocol,
+        first: Vec<gossip::core::Action>,
+        inbox: &mut Inbox,
+        mailbox: mpsc::Receiver<gossip::core::Event>,
+        (shutdown, draining): (&CancellationToken, &CancellationToken),
+    ) -> Result<Ended, Fatal> {
+        let member = Arc::clone(&protocol.member);
+        let stop = CancellationToken::new();
+        let taken = std::mem::replace(inbox, Inbox::closed());
+        let (tell, mut told) = oneshot::channel();
+        let stopping = stop.clone();
+        std::thread::Builder::new()
+            .name("protocol".into())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let ended = match runtime {
+                    Ok(runtime) => runtime.block_on(protocol.run(first, taken, mailbox, stopping)),
+                    Err(error) => Err(error.to_string()),
+                };
+                let _ = tell.send(ended);
+            })
+            .map_err(|error| Fatal::Failed(format!("no thread for the protocol: {error}")))?;
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => Ended::Stopped,
+            () = greeting::until_dissolved(self, &member) => Ended::Dissolved,
+            ended = &mut told => return Err(Fatal::Failed(match ended {
+                Ok(Err(reason)) => reason,
+                _ => "the protocol's thread ended".into(),
+            })),
+        };
+        // Clients' requests first: what they write is still told on.
+        if matches!(ended, Ended::Stopped) {
+            draining.cancel();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stop.cancel();
+        match told.await {
+            Ok(Ok(back)) => *inbox = back,
+            Ok(Err(reason)) => return Err(Fatal::Failed(reason)),
+            Err(_) => return Err(Fatal::Failed("the protocol's thread ended".into())),
+        }
+        Ok(ended)
+    }
+
+    fn core_config(&self) -> CoreConfig {
+        let settings = &self.settings;
+        let sessions = SessionConfig {
+            enabled: settings.anti_entropy,
+            interval: settings.repair_interval,
+            ..SessionConfig::default()
+        };
+        let fanout = if settings.rumors { settings.fanout } else { 0 };
+        CoreConfig { fanout, sessions, liveness: LivenessConfig::default() }
+    }
+
+    fn identify(&self, meta: &Meta, life: WriterId, contact: &Contact) -> Result<(), Fatal> {
+        let identity = Identity {
+            cluster: meta.cluster,
+            node: meta.node,
+            life,
+            name: meta.name.clone(),
+            contact: transport::Contact {
+                gossip: contact.gossip.clone(),
+                http: contact.http.clone(),
+                stamp: contact.stamp.as_u64(),
+            },
+        };
+        self.transport.set_identity(identity).map_err(|error| Fatal::Settings(error.to_string()))
+    }
+
+    fn stamp(&self) -> Result<Hlc, Fatal> {
+        let stamp = gossip::core::Time::tick(&*self.clock, wall_ms());
+        stamp.ok_or_else(|| Fatal::DataDirUnusable {
+            path: self.files.path(),
+            reason: "the clock's reservation cannot be written".into(),
+        })
+    }
+
+    /// Opens the store, saying how far it is; the second is whether records were lost.
+    async fn open_store(&self, meta: &Meta) -> Result<(Arc<Store>, bool), Fatal> {
+        let (dir, key, present) = (self.files.engine(), meta.digest_key.clone(), Arc::clone(&self.present));
+        let path = self.files.path();
+        let opened = tokio::task::spawn_blocking(move || {
+            present.set_looking("opening the store".into());
+            let unusable = |reason: String| Fatal::DataDirUnusable { path: path.clone(), reason };
+            let sled = SledEngine::open(&dir, &SledOptions::default())
+                .map_err(|error| unusable(error.to_string()))?;
+            if let Some(losses) = &sled.losses {
+                tracing::error!(%losses, "records were lost");
+            }
+            let lost = sled.losses.is_some() || sled.created;
+            let mut progress = |entries: u64| {
+                present.set_looking(format!("opening the store: {entries} entries read"));
+            };
+            let store = Store::open(Arc::new(sled.engine), key, &mut progress)
+                .map_err(|error| unusable(error.to_string()))?;
+            Ok::<_, Fatal>((Arc::new(store), lost))
+        });
+        opened.await.map_err(|error| Fatal::Failed(format!("the store could not be opened: {error}")))?
+    }
+}
+
+fn not_yet(meta: &Meta) -> Status {
+    Status {
+        cluster: meta.cluster,
+        node: meta.node,
+        name: meta.name.clone(),
+        serving: Serving::Behind,
+        members: Vec::new(),
+    }
+}

@@ -1,0 +1,175 @@
+//! The protocol's thread: hands events to the core, one at a time, and does what it returns, in order.
+//!
+//! A thread of its own, since the core reads the store and merges into it, which may wait for a disk:
+//! clients' requests go on meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gossip::core::{Action, Core, Env, Event, ReplyId, Status};
+use gossip::wire;
+use storage::Seq;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::Timeline;
+use super::files::NodeFiles;
+use super::member::Member;
+use crate::transport::{Inbox, Incoming, JoinReply, OutFrame, SendError, Transport};
+
+/// The protocol of a running member.
+pub struct Protocol {
+    /// The state machine.
+    pub core: Core,
+    /// The member it belongs to.
+    pub member: Arc<Member>,
+    /// Moves frames.
+    pub transport: Transport,
+    /// Keeps the durable record.
+    pub files: Arc<NodeFiles>,
+    /// Where people's view goes.
+    pub status: watch::Sender<Status>,
+    /// Its time.
+    pub line: Timeline,
+    /// Requests to join that wait for an answer.
+    pub replies: BTreeMap<ReplyId, JoinReply>,
+}
+
+impl Protocol {
+    /// Runs until `stop`, then says goodbye. Gives the inbox back.
+    ///
+    /// # Errors
+    /// The durable record cannot be written: the node must not go on.
+    pub async fn run(
+        mut self,
+        first: Vec<Action>,
+        mut inbox: Inbox,
+        mut events: mpsc::Receiver<Event>,
+        stop: CancellationToken,
+    ) -> Result<Inbox, String> {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        self.act(first, &tell)?;
+        loop {
+            let wake = self.core.next_wake().map(|at| self.line.instant(at));
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(event) = told.recv() => event,
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Event::Wake,
+                Some(event) = events.recv() => event,
+                incoming = inbox.recv() => match incoming {
+                    None => return Err("the transport ended".into()),
+                    Some(incoming) => match self.translate(incoming) {
+                        Some(event) => event,
+                        None => continue,
+                    },
+                },
+            };
+            self.handle(event, &tell)?;
+        }
+        self.handle(Event::Stop, &tell)?;
+        Ok(inbox)
+    }
+
+    fn handle(&mut self, event: Event, tell: &mpsc::UnboundedSender<Event>) -> Result<(), String> {
+        let env = Env { now: self.line.now(), store: &self.member.store, time: &*self.member.clock };
+        let actions = self.core.handle(event, env);
+        self.act(actions, tell)
+    }
+
+    fn act(&mut self, actions: Vec<Action>, tell: &mpsc::UnboundedSender<Event>) -> Result<(), String> {
+        for action in actions {
+            match action {
+                Action::SendHeartbeat { address, bytes, .. } => self.transport.send_to(&address, bytes),
+                Action::Send { to, frame, after } => match wire::encode(&frame) {
+                    Ok(bytes) => self.send(to, OutFrame { bytes, after }),
+                    Err(error) => tracing::error!(%error, "a frame cannot be sent"),
+                },
+                Action::Reply { reply, answer } => {
+                    if let Some(reply) = self.replies.remove(&reply) {
+                        reply.send(answer);
+                    }
+                }
+                Action::Merge { op, entries } => {
+                    let event = match self.member.store.merge(&entries) {
+                        Ok(merged) => {
+                            if merged.clashes > 0 {
+                                tracing::error!(dots = merged.clashes, "dots came with two contents; a disk or a clone of a node is at fault");
+                            }
+                            Event::Stored { op, changed: merged.changed }
+                        }
+                        Err(error) => Event::StoreStopped { reason: error.to_string() },
+                    };
+                    let _ = tell.send(event);
+                }
+                Action::AwaitDurable { op, seq } => self.await_durable(op, seq, tell.clone()),
+                Action::Persist(meta) => self
+                    .files
+                    .save_meta(&meta)
+                    .map_err(|error| format!("the node's record cannot be written: {error}"))?,
+                Action::Contact { peer, address } => self.transport.set_contact(peer, &address),
+                Action::Disconnect { peer, forget: false } => self.transport.close(peer),
+                Action::Disconnect { peer, forget: true } => self.transport.forget(peer),
+                Action::Publish(status) => {
+                    self.status.send_replace(*status);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, to: model::NodeId, frame: OutFrame) {
+        match self.transport.try_send(to, frame) {
+            Ok(()) | Err(SendError::NoAddress | SendError::Stopping) => {}
+            // A session must never see a later frame where an earlier one is missing: the connection ends, and
+            // with it, on both sides, every session that ran over it.
+            Err(error @ (SendError::Full | SendError::Length)) => {
+                tracing::warn!(%to, %error, "the connection is ended");
+                self.transport.close(to);
+            }
+        }
+    }
+
+    fn await_durable(&self, op: u64, seq: Seq, tell: mpsc::UnboundedSender<Event>) {
+        let then = move |durable: Result<(), storage::StoreError>| {
+            let event = match durable {
+                Ok(()) => Event::Durable { op },
+                Err(error) => Event::StoreStopped { reason: error.to_string() },
+            };
+            let _ = tell.send(event);
+        };
+        self.member.flusher.when_durable(seq, Box::new(then));
+    }
+
+    /// What the transport tells, in the core's terms.
+    fn translate(&mut self, incoming: Incoming) -> Option<Event> {
+        match incoming {
+            Incoming::Accepted { peer, life, .. } | Incoming::Dialed { peer, life, .. } => {
+                Some(Event::Connected { peer, life })
+            }
+            Incoming::Frame { peer, life, bytes } => match wire::decode(&bytes) {
+                Ok(frame) => Some(Event::Frame { from: peer, life, frame }),
+                Err(error) => {
+                    self.transport.bad_frame(peer, &error.to_string());
+                    None
+                }
+            },
+            Incoming::Disconnected { peer, way, why, .. } => {
+                tracing::debug!(%peer, ?way, %why, "connection ended");
+                Some(Event::Disconnected { peer })
+            }
+            Incoming::Refused { peer, refusal } => {
+                tracing::debug!(%peer, ?refusal, "connection refused");
+                None
+            }
+            Incoming::JoinAsked { request, reply, .. } => {
+                self.replies.retain(|_, waiting| !waiting.is_abandoned());
+                let id = ReplyId(self.replies.keys().next_back().map_or(0, |last| last.0 + 1));
+                self.replies.insert(id, reply);
+                Some(Event::JoinAsked { reply: id, request })
+            }
+            Incoming::Datagram { bytes, .. } => Some(Event::Heartbeat { bytes }),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! What the HTTP API asks of this node: clients' reads and writes, and what people see.
+//!
+//! A write is coordinated in the store's critical section, acknowledged when it is durable, and then
+//! handed to the protocol as news.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gossip::clock::NeedReservation;
+use gossip::coordinator::{self, NewValue, Refusal, WriteLimits};
+use gossip::core::{Event, MemberStatus, Serving, Status};
+use gossip::liveness::LivenessState;
+use http_api::{
+    ClusterView, DeleteRequest, Deleted, Limits, ListItem, ListPage, ListRequest, Liveness, MemberView,
+    NodeView, PutRequest, Read, Readiness, RepairView, Service, ServiceError, Version, Written,
+};
+use model::{Context, Dot, Entry, Expiry, Hlc, Key, Sibling, context_token};
+use storage::{StoreError, UpdateError};
+
+use super::clock::wall_ms;
+use super::member::{Member, Present};
+
+/// The node as the HTTP API sees it.
+#[derive(Clone)]
+pub struct NodeService {
+    present: Arc<Present>,
+}
+
+/// Why an update wrote nothing.
+enum Decision {
+    Clock(NeedReservation),
+    Refused(Refusal),
+}
+
+impl NodeService {
+    /// Over whatever the node is at the time of each request.
+    pub fn new(present: Arc<Present>) -> Self {
+        Self { present }
+    }
+
+    /// The member that answers clients, or why there is none.
+    fn serving(&self) -> Result<Arc<Member>, ServiceError> {
+        let member = self.present.member().ok_or_else(|| self.not_ready())?;
+        match &member.status.borrow().serving {
+            Serving::Yes | Serving::Stopped(_) => {}
+            _ => return Err(self.not_ready()),
+        }
+        Ok(member)
+    }
+
+    fn not_ready(&self) -> ServiceError {
+        ServiceError::NotReady { reason: self.present.why_not().unwrap_or_else(|| "starting".into()) }
+    }
+
+    /// Folds a client's write into the entry held and makes it durable. `fold` gives none when nothing is to be
+    /// written.
+    async fn write(
+        &self,
+        key: &Key,
+        token: Option<&str>,
+        fold: impl Fn(Entry, Option<&Context>, Dot, &WriteLimits) -> Result<Option<Entry>, Refusal>,
+    ) -> Result<(Arc<Member>, bool, Entry), ServiceError> {
+        let member = self.serving()?;
+        let seen = token.map(|text| member.open_token(key, text)).transpose()?;
+        let mut created = false;
+        let updated = loop {
+            let outcome = member.store.update(key, |held| {
+                created = held.siblings().is_empty();
+                let newest = newest(&held).max(seen.as_ref().map_or(Hlc::ZERO, greatest));
+                let hlc = member.clock.stamp(newest).map_err(Decision::Clock)?;
+                let dot = Dot { hlc, writer: member.life };
+                fold(held, seen.as_ref(), dot, &member.limits).map_err(Decision::Refused)
+            });
+            match outcome {
+                Ok(updated) => break updated,
+                Err(UpdateError::Decision(Decision::Refused(refusal))) => return Err(refused(refusal)),
+                Err(UpdateError::Store(error)) => return Err(failed(&error)),
+                Err(UpdateError::Decision(Decision::Clock(need))) => reserve(&member, need).await?,
+            }
+        };
+        member.durable(updated.seq).await.map_err(|error| failed(&error))?;
+        if updated.changed {
+            // A full mailbox loses a rumor, which anti-entropy makes good.
+            let _ = member.events.try_send(Event::Wrote { key: key.clone() });
+        }
+        Ok((member, created, updated.entry))
+    }
+}
+
+/// Puts a reservation for the clock on disk, off the runtime's threads.
+async fn reserve(member: &Arc<Member>, need: NeedReservation) -> Result<(), ServiceError> {
+    let clock = Arc::clone(&member.clock);
+    let reserved = tokio::task::spawn_blocking(move || clock.reserve(need.at_least)).await;
+    match reserved {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(ServiceError::Stopped { reason: format!("the clock's reservation cannot be written: {error}") }),
+        Err(error) => Err(ServiceError::Internal { reason: error.to_string() }),
+    }
+}
+
+fn greatest(context: &Context) -> Hlc {
+    context.greatest().values().copied().max().unwrap_or(Hlc::ZERO).max(context.floor())
+}
+
+fn newest(entry: &Entry) -> Hlc {
+    greatest(entry.context())
+}
+
+fn refused(refusal: Refusal) -> ServiceError {
+    match refusal {
+        Refusal::ValueTooLarge { max, .. } => ServiceError::ValueTooLarge { limit_bytes: max },
+        Refusal::TooManySiblings { max, .. } => ServiceError::TooManySiblings { limit: max },
+        Refusal::ContextTooLarge { max, .. } => ServiceError::ContextTooLarge { limit: max },
+        Refusal::ContentTypeTooLong => ServiceError::Internal { reason: refusal.to_string() },
+    }
+}
+
+fn failed(error: &StoreError) -> ServiceError {
+    match error {
+        StoreError::Stopped(reason) => ServiceError::Stopped { reason: reason.to_string() },
+        StoreError::Corrupt { .. } | StoreError::Engine(_) => ServiceError::Stopped { reason: error.to_string() },
+        _ => ServiceError::Internal { reason: error.to_string() },
+    }
+}
+
+/// A strong validator: the head of the hash that covers dot, value, type and expiry.
+fn etag(sibling: &Sibling) -> String {
+    let text = sibling.hash().to_string();
+    text.get(..32).unwrap_or(&text).to_owned()
+}
+
+fn version(sibling: &Sibling) -> Version {
+    Version {
+        value: sibling.value().clone(),
+        content_type: sibling.content_type().map(str::to_owned),
+        etag: etag(sibling),
+        dot: sibling.dot(),
+    }
+}
+
+impl Member {
+    fn open_token(&self, key: &Key, text: &str) -> Result<Context, ServiceError> {
+        context_token::open(&self.token_key, &self.cluster, key, text)
+            .map_err(|error| ServiceError::BadContext { reason: error.to_string() })
+    }
+
+    fn mint(&self, key: &Key, entry: &Entry) -> String {
+        context_token::mint(&self.token_key, &self.cluster, key, entry.context())
+    }
+
+    /// A token for a client that has just written, if it knows every sibling there is: its own alone, or none.
+    fn mint_for_writer(&self, key: &Key, entry: &Entry, own: usize) -> Option<String> {
+        (entry.siblings().len() == own && !entry.is_blank()).then(|| self.mint(key, entry))
+    }
+}
+
+impl Service for NodeService {
+    async fn put(&self, request: PutRequest) -> Result<Written, ServiceError> {
+        let PutRequest { key, value, content_type, context } = request;
+        let fold = |held: Entry, seen: Option<&Context>, dot, limits: &WriteLimits| {
+            let new = NewValue {
+                value: Bytes::clone(&value),
+                content_type: content_type.clone(),
+                expiry: Expiry::NEVER,
+            };
+            coordinator::put(held, seen, dot, new, Hlc::ZERO, limits).map(Some)
+        };
+        let (member, created, entry) = self.write(&key, context.as_deref(), fold).await?;
+        let etag = entry
+            .siblings()
+            .iter()
+            .filter(|s| s.dot().writer == member.life)
+            .max_by_key(|s| s.dot())
+            .map(etag)
+            .unwrap_or_default();
+        Ok(Written {
+            created,
+            siblings: entry.siblings().len(),
+            etag,
+            context: member.mint_for_writer(&key, &entry, 1),
+        })
+    }
+
+    async fn get(&self, key: Key) -> Result<Option<Read>, ServiceError> {
+        let member = self.serving()?;
+        let Some(entry) = member.store.get(&key).map_err(|error| failed(&error))? else { return Ok(None) };
+        let siblings = entry.siblings().iter().rev().map(version).collect();
+        Ok(Some(Read { siblings, context: Some(member.mint(&key, &entry)) }))
+    }
+
+    async fn delete(&self, request: DeleteRequest) -> Result<Deleted, ServiceError> {
+        let DeleteRequest { key, context } = request;
+        let fold = |held: Entry, seen: Option<&Context>, dot, limits: &WriteLimits| {
+            coordinator::delete(held, seen, dot, Hlc::ZERO, limits)
+        };
+        let (member, _, entry) = self.write(&key, context.as_deref(), fold).await?;
+        Ok(Deleted { siblings: entry.siblings().len(), context: member.mint_for_writer(&key, &entry, 0) })
+    }
+
+    async fn list(&self, request: ListRequest) -> Result<ListPage, ServiceError> {
+        let member = self.serving()?;
+        let page = tokio::task::spawn_blocking(move || {
+            member.store.list(&request.prefix, request.start.as_deref(), request.limit)
+        });
+        let page = page.await.map_err(|error| ServiceError::Internal { reason: error.to_string() })?;
+        let page = page.map_err(|error| failed(&error))?;
+        let items = page.keys.into_iter().filter_map(|(key, entry)| {
+            let winner = entry.winner()?;
+            Some(ListItem {
+                key,
+                size: winner.value().len() as u64,
+                etag: etag(winner),
+                content_type: winner.content_type().map(str::to_owned),
+                dot: winner.dot(),
+                siblings: entry.siblings().len(),
+            })
+        });
+        Ok(ListPage { items: items.collect(), next: page.next })
+    }
+
+    fn cluster(&self) -> impl Future<Output = ClusterView> + Send {
+        std::future::ready(self.present.cluster_view())
+    }
+
+    fn ready(&self) -> Readiness {
+        self.present.why_not().map_or_else(Readiness::yes, Readiness::no)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { value_bytes_max: self.present.limits.value_bytes_max }
+    }
+}
+
+impl Present {
+    /// Why clients are not served, or none when they are.
+    pub fn why_not(&self) -> Option<String> {
+        let Some(member) = self.member() else { return Some(self.report()) };
+        if let Some(reason) = member.store.failure() {
+            return Some(format!("the store has stopped: {reason}"));
+        }
+        match &member.status.borrow().serving {
+            Serving::Yes => None,
+            Serving::Behind => Some(
+                "joined, and behind: waiting for a first completed session with a member that is not".into(),
+            ),
+            Serving::Removed => Some(
+                "this node was removed from the cluster: its data directory is kept; start it with an empty one to join anew".into(),
+            ),
+            Serving::Stopped(reason) => Some(format!("the store has stopped: {reason}")),
+            Serving::Stopping => Some("stopping".into()),
+        }
+    }
+
+    fn cluster_view(&self) -> ClusterView {
+        let node = |id, name: &str| NodeView {
+            id,
+            name: name.to_owned(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            http: self.http.clone(),
+            gossip: self.gossip.clone(),
+        };
+        let Some(member) = self.member() else {
+            return ClusterView {
+                cluster: None,
+                node: node(self.node, &self.name),
+                root: String::new(),
+                keys: 0,
+                tombstones: 0,
+                members: Vec::new(),
+            };
+        };
+        let status: Status = member.status.borrow().clone();
+        let root = hex(&member.store.root().root_hash(&member.digest_key.0));
+        let counts = member.store.counts();
+        let members = status.members.iter().map(|m| member_view(m, &status, &root)).collect();
+        ClusterView {
+            cluster: Some(status.cluster),
+            node: node(status.node, &status.name),
+            root,
+            keys: counts.keys,
+            tombstones: counts.tombstones,
+            members,
+        }
+    }
+}
+
+fn member_view(member: &MemberStatus, status: &Status, own_root: &str) -> MemberView {
+    let own = member.id == status.node;
+    MemberView {
+        id: member.id,
+        name: member.name.clone(),
+        liveness: match member.state {
+            LivenessState::Alive => Liveness::Alive,
+            LivenessState::Suspect => Liveness::Suspect,
+            LivenessState::Down => Liveness::Down,
+        },
+        root: if own { Some(own_root.to_owned()) } else { member.root.as_ref().map(|root| hex(root)) },
+        // A node is identical to itself as of the moment it is asked.
+        last_identical: if own { Some(wall_ms()) } else { member.last_identical_ms },
+        repair: member.session.map(|_| RepairView::Running),
+        http: member.http.clone(),
+        gossip: member.gossip.clone(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
