@@ -58,7 +58,7 @@ impl Flusher {
         if seq <= store.durable() {
             return then(Ok(()));
         }
-        if seq > store.written() {
+        if seq > store.counted() {
             return then(Err(StoreError::NeverWritten(seq)));
         }
         let mut state = self.shared.lock();

@@ -25,7 +25,6 @@ impl Core {
 
     /// Sends the entries as they are now, which may be newer than what made them news.
     fn push(&mut self, push: Push, store: &Store) {
-        let after = store.written();
         let mut items: Vec<(Key, Entry)> = Vec::new();
         let mut bytes = 0;
         for key in push.keys {
@@ -39,7 +38,7 @@ impl Core {
                 let items = std::mem::take(&mut items);
                 // A rumor in several frames is answered for none of them: it only spreads a little longer.
                 let rumor = Rumor { batch: push.batch, answer: false, told: push.told.clone(), items };
-                self.send(push.to, Frame::Rumor(rumor), after);
+                self.send(push.to, Frame::Rumor(rumor), store.written());
                 bytes = 0;
             }
             bytes += weight;
@@ -47,7 +46,8 @@ impl Core {
         }
         if !items.is_empty() {
             let rumor = Rumor { batch: push.batch, answer: push.answer, told: push.told, items };
-            self.send(push.to, Frame::Rumor(rumor), after);
+            // Asked after the entries were read: nothing leaves before it is durable.
+            self.send(push.to, Frame::Rumor(rumor), store.written());
         }
     }
 

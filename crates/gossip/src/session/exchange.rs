@@ -160,7 +160,7 @@ impl Exchange {
     fn join_finished(&self) -> bool {
         let own_ended = self.joined >= self.own.len();
         let theirs_ended = self.theirs.is_empty() && self.theirs_last;
-        own_ended && theirs_ended || own_ended && self.own_cut || theirs_ended && self.theirs_cut
+        (own_ended && (theirs_ended || self.own_cut)) || (theirs_ended && self.theirs_cut)
     }
 
     /// Deals with the next key; false when it must wait for more of the other side's names.

@@ -14,9 +14,9 @@ use model::ClusterId;
 use storage::Counts;
 use tokio::task::JoinSet;
 
+use super::Node;
 use super::looking::ask;
 use super::member::Member;
-use super::Node;
 use crate::exit::Fatal;
 
 /// How often seeds are asked while a member is down or the node is alone.

@@ -43,7 +43,7 @@ pub struct Looking<'a> {
 /// # Errors
 /// The clock cannot be used.
 pub async fn look(looking: Looking<'_>, inbox: &mut Inbox) -> Result<Meta, Fatal> {
-    let line = Timeline::new();
+    let line = Timeline::start();
     let settings = FoundingSettings {
         request: looking.request.clone(),
         seeds: looking.seeds.clone(),
@@ -63,7 +63,8 @@ pub async fn look(looking: Looking<'_>, inbox: &mut Inbox) -> Result<Meta, Fatal
         for step in steps {
             match step {
                 FoundingStep::Dial { attempt, seed } => {
-                    let (transport, request) = (looking.transport.clone(), Bytes::from(looking.request.encode()));
+                    let (transport, request) =
+                        (looking.transport.clone(), Bytes::from(looking.request.encode()));
                     asked.spawn(async move { (attempt, ask(&transport, &seed, request).await) });
                 }
                 FoundingStep::Founded { cluster, digest_key } => return found(&looking, cluster, digest_key),
@@ -110,7 +111,8 @@ fn answer(incoming: Option<Incoming>, founding: &mut Founding, line: &Timeline) 
 }
 
 fn found(looking: &Looking<'_>, cluster: ClusterId, digest_key: DigestKey) -> Result<Meta, Fatal> {
-    let failed = |error: &dyn std::fmt::Display| Fatal::Failed(format!("the cluster could not be founded: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| Fatal::Failed(format!("the cluster could not be founded: {error}"));
     let at = loop {
         match looking.clock.stamp(Hlc::ZERO) {
             Ok(at) => break at,
@@ -123,7 +125,13 @@ fn found(looking: &Looking<'_>, cluster: ClusterId, digest_key: DigestKey) -> Re
     Ok(record(request, cluster, digest_key, roster, true))
 }
 
-fn record(request: &JoinRequest, cluster: ClusterId, digest_key: DigestKey, roster: Roster, caught_up: bool) -> Meta {
+fn record(
+    request: &JoinRequest,
+    cluster: ClusterId,
+    digest_key: DigestKey,
+    roster: Roster,
+    caught_up: bool,
+) -> Meta {
     Meta {
         node: request.node,
         name: request.name.clone(),

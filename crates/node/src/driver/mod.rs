@@ -62,7 +62,7 @@ pub struct Timeline {
 
 impl Timeline {
     /// Zero is now.
-    pub fn new() -> Self {
+    fn start() -> Self {
         Self { zero: Instant::now() }
     }
 
@@ -124,9 +124,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     // The gate and the API look at what the node is at each use; the gossip address is known only once bound.
     let holder: Arc<std::sync::OnceLock<Arc<Present>>> = Arc::default();
     let gate = gate(Arc::clone(&holder));
-    let (transport, mut inbox) = Transport::start(settings.gossip, transport::Limits::default(), gate)
-        .await
-        .map_err(bind_failed)?;
+    let (transport, mut inbox) =
+        Transport::start(settings.gossip, transport::Limits::default(), gate).await.map_err(bind_failed)?;
     let (gossip, http_address) = addresses(&settings, http, transport.local_address());
     let present = Present::looking(node_id, name.clone(), http_address.clone(), gossip.clone(), limits);
     let present = Arc::clone(holder.get_or_init(|| Arc::new(present)));
@@ -226,10 +225,9 @@ impl Node {
     }
 
     fn save(&self, meta: &Meta) -> Result<(), Fatal> {
-        self.files.save_meta(meta).map_err(|error| Fatal::DataDirUnusable {
-            path: self.files.path(),
-            reason: error.to_string(),
-        })
+        self.files
+            .save_meta(meta)
+            .map_err(|error| Fatal::DataDirUnusable { path: self.files.path(), reason: error.to_string() })
     }
 
     async fn be_member(
@@ -242,14 +240,14 @@ impl Node {
         let (store, lost) = self.open_store(&meta).await?;
         greeting::refuse_other_cluster(self, &meta, store.counts()).await?;
         if lost && meta.caught_up && meta.roster.len() > 1 {
-            tracing::warn!("records were lost; this node is behind until a session with another member completes");
+            tracing::warn!(
+                "records were lost; this node is behind until a session with another member completes"
+            );
             meta.caught_up = false;
             self.save(&meta)?;
         }
-        storage::forget_losses(&self.files.engine()).map_err(|error| Fatal::DataDirUnusable {
-            path: self.files.path(),
-            reason: error.to_string(),
-        })?;
+        storage::forget_losses(&self.files.engine())
+            .map_err(|error| Fatal::DataDirUnusable { path: self.files.path(), reason: error.to_string() })?;
         if let Some(add) = meta.roster.added(meta.node) {
             self.clock.start_above(add.at);
         }
@@ -275,7 +273,7 @@ impl Node {
             events,
             status: seen,
         });
-        let line = Timeline::new();
+        let line = Timeline::start();
         let env = Env { now: line.now(), store: &member.store, time: &*self.clock };
         let (core, first) = Core::start(self.core_config(), meta, contact, rand::random(), env);
         let protocol = Protocol {

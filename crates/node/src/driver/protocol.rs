@@ -95,7 +95,10 @@ impl Protocol {
                     let event = match self.member.store.merge(&entries) {
                         Ok(merged) => {
                             if merged.clashes > 0 {
-                                tracing::error!(dots = merged.clashes, "dots came with two contents; a disk or a clone of a node is at fault");
+                                tracing::error!(
+                                    dots = merged.clashes,
+                                    "dots came with two contents; a disk or a clone of a node is at fault"
+                                );
                             }
                             Event::Stored { op, changed: merged.changed }
                         }

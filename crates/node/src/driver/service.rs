@@ -94,7 +94,9 @@ async fn reserve(member: &Arc<Member>, need: NeedReservation) -> Result<(), Serv
     let reserved = tokio::task::spawn_blocking(move || clock.reserve(need.at_least)).await;
     match reserved {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(ServiceError::Stopped { reason: format!("the clock's reservation cannot be written: {error}") }),
+        Ok(Err(error)) => Err(ServiceError::Stopped {
+            reason: format!("the clock's reservation cannot be written: {error}"),
+        }),
         Err(error) => Err(ServiceError::Internal { reason: error.to_string() }),
     }
 }
@@ -119,7 +121,9 @@ fn refused(refusal: Refusal) -> ServiceError {
 fn failed(error: &StoreError) -> ServiceError {
     match error {
         StoreError::Stopped(reason) => ServiceError::Stopped { reason: reason.to_string() },
-        StoreError::Corrupt { .. } | StoreError::Engine(_) => ServiceError::Stopped { reason: error.to_string() },
+        StoreError::Corrupt { .. } | StoreError::Engine(_) => {
+            ServiceError::Stopped { reason: error.to_string() }
+        }
         _ => ServiceError::Internal { reason: error.to_string() },
     }
 }

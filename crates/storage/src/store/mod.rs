@@ -114,7 +114,7 @@ impl Store {
         let mut state = self.lock_to_write()?;
         let at = record::entry_key(key.token().0, key.as_bytes());
         let held = self.read(key, &at)?;
-        let unchanged = |entry| Updated { entry, seq: self.written(), changed: false };
+        let unchanged = |entry| Updated { entry, seq: self.counted(), changed: false };
         let Some(next) = decide(held.entry.clone()).map_err(UpdateError::Decision)? else {
             return Ok(unchanged(held.entry));
         };
@@ -141,7 +141,7 @@ impl Store {
             let written = outcome.changed && self.replace(&mut state, key, at, &held, &next)?.is_some();
             merged.changed.push(written);
         }
-        merged.seq = self.written();
+        merged.seq = self.counted();
         Ok(merged)
     }
 
@@ -158,9 +158,16 @@ impl Store {
         self.lock().tree.root()
     }
 
-    /// The number of the last write.
+    /// The number of the last write. Whatever was read before this call was written at or under it: it waits
+    /// for a write under way, which a read may have seen before it had its number.
     #[must_use]
     pub fn written(&self) -> Seq {
+        let _no_write_under_way = self.lock();
+        self.counted()
+    }
+
+    /// The number of the last write that has one; for whoever is in the critical section.
+    pub(crate) fn counted(&self) -> Seq {
         Seq(self.written.load(Ordering::Acquire))
     }
 

@@ -41,7 +41,7 @@ impl Store {
         let id = ViewId(state.views_made);
         let view = FrozenView::freeze(&state.tree, VIEW_CHANGES_MAX);
         state.views.insert(id, view);
-        Ok((id, self.written()))
+        Ok((id, self.counted()))
     }
 
     /// A frozen view by its name.
