@@ -245,7 +245,11 @@ impl Founding {
 
     fn end_round(&mut self, now: Now) -> Vec<FoundingStep> {
         self.rounds += 1;
-        let looked = self.rounds >= FOUND_ROUNDS_MIN && now.mono.saturating_sub(self.started) >= FOUND_GRACE;
+        // The grace is for seeds that do not answer; where all say that they have no cluster, there is none.
+        let all_say_none =
+            self.seeds.iter().all(|(_, seen)| matches!(seen, Seed::NotJoinedYet | Seed::Itself));
+        let graced = now.mono.saturating_sub(self.started) >= FOUND_GRACE;
+        let looked = self.rounds >= FOUND_ROUNDS_MIN && (graced || all_say_none);
         // A refusal is a member's, and so may be an answer that makes no sense.
         let member_seen = self
             .seeds
@@ -266,7 +270,10 @@ impl Founding {
     fn pause(&mut self, now: Now) {
         self.asking = false;
         let doublings = u32::try_from(self.rounds.saturating_sub(1).min(16)).unwrap_or(16);
-        let pause = ROUND_PAUSE_MIN.saturating_mul(1 << doublings).min(ROUND_PAUSE_MAX);
+        // Somebody else looks too: one of us is about to found.
+        let soon = self.seeds.iter().any(|(_, seen)| *seen == Seed::NotJoinedYet);
+        let pause_max = if soon { ROUND_PAUSE_MIN } else { ROUND_PAUSE_MAX };
+        let pause = ROUND_PAUSE_MIN.saturating_mul(1 << doublings).min(pause_max);
         let percent = self.rng.random_range(75..=125_u32);
         self.due = now.mono.saturating_add(pause * percent / 100);
     }

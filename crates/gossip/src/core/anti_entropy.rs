@@ -225,6 +225,7 @@ impl Core {
         }
         tracing::info!(peer = %self.meta.roster.shown_name(peer), "caught up; serving");
         self.meta.caught_up = true;
+        self.schedule.set_needed(false);
         self.persist();
     }
 

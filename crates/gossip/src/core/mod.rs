@@ -123,7 +123,8 @@ impl Core {
         let mut rng = StdRng::seed_from_u64(seed);
         let epoch = contact.stamp.as_u64();
         let liveness = Liveness::new(meta.node, meta.cluster, epoch, seed ^ SWIM, config.liveness.clone());
-        let schedule = Schedule::new(config.sessions, env.now.mono, &mut rng);
+        let mut schedule = Schedule::new(config.sessions, env.now.mono, &mut rng);
+        schedule.set_needed(!meta.caught_up);
         let rumors = Rumors::new(meta.node, config.fanout);
         let mut core = Self {
             config,

@@ -10,7 +10,8 @@ use rand::{Rng, RngExt};
 /// How sessions are paced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionConfig {
-    /// Whether this node begins sessions. Off, it still answers them. For tests and benchmarks.
+    /// Whether this node begins sessions. Off, it still answers them, and begins some while it is behind. For tests
+    /// and benchmarks.
     pub enabled: bool,
     /// The time between two sessions begun, 10 ms to 1 h; a quarter of it is jitter. Shorter finds what rumors missed
     /// sooner, and costs a round trip each time.
@@ -39,6 +40,7 @@ impl Default for SessionConfig {
 #[derive(Debug)]
 pub struct Schedule {
     config: SessionConfig,
+    enabled: bool,
     next: Duration,
     urgent: BTreeMap<NodeId, Duration>,
 }
@@ -47,12 +49,17 @@ impl Schedule {
     /// The first session is due within an interval of `now`.
     pub fn new(config: SessionConfig, now: Duration, rng: &mut impl Rng) -> Self {
         let next = now + config.interval.mul_f64(rng.random_range(0.0..1.0));
-        Self { config, next, urgent: BTreeMap::new() }
+        Self { config, enabled: config.enabled, next, urgent: BTreeMap::new() }
+    }
+
+    /// Begins sessions whatever the configuration says, as a node must that is behind; or as it says again.
+    pub fn set_needed(&mut self, needed: bool) {
+        self.enabled = self.config.enabled || needed;
     }
 
     /// A session with this member is wanted at this time, without waiting for the interval.
     pub fn soon(&mut self, peer: NodeId, at: Duration) {
-        if self.config.enabled {
+        if self.enabled {
             let due = self.urgent.entry(peer).or_insert(at);
             *due = at.min(*due);
         }
@@ -66,7 +73,7 @@ impl Schedule {
     /// When [`Schedule::pick`] may have something to say; none while it never will by itself.
     pub fn next_wake(&self) -> Option<Duration> {
         let urgent = self.urgent.values().min().copied();
-        self.config.enabled.then(|| urgent.map_or(self.next, |at| at.min(self.next)))
+        self.enabled.then(|| urgent.map_or(self.next, |at| at.min(self.next)))
     }
 
     /// The member to begin a session with now, if one is due. `free` are the live members with which no session is
@@ -78,7 +85,7 @@ impl Schedule {
         open: usize,
         rng: &mut impl Rng,
     ) -> Option<NodeId> {
-        if !self.config.enabled || open >= self.config.open_max {
+        if !self.enabled || open >= self.config.open_max {
             self.next = self.next.max(now + Duration::from_millis(50));
             self.urgent.values_mut().for_each(|at| *at = (*at).max(now + Duration::from_millis(50)));
             return None;

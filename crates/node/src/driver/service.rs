@@ -237,8 +237,12 @@ impl Service for NodeService {
 }
 
 impl Present {
-    /// Why clients are not served, or none when they are.
+    /// Why clients are not served, as a sentence, or none when they are.
     pub fn why_not(&self) -> Option<String> {
+        self.reason().map(|reason| if reason.ends_with('.') { reason } else { reason + "." })
+    }
+
+    fn reason(&self) -> Option<String> {
         let Some(member) = self.member() else { return Some(self.report()) };
         if let Some(reason) = member.store.failure() {
             return Some(format!("the store has stopped: {reason}"));
@@ -246,7 +250,7 @@ impl Present {
         match &member.status.borrow().serving {
             Serving::Yes => None,
             Serving::Behind => Some(
-                "joined, and behind: waiting for a first completed session with a member that is not".into(),
+                "joined, and behind: waiting for a first completed session with a member that is not behind".into(),
             ),
             Serving::Removed => Some(
                 "this node was removed from the cluster: its data directory is kept; start it with an empty one to join anew".into(),
