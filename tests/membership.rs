@@ -155,6 +155,22 @@ fn a_killed_node_is_detected_as_down() {
 }
 
 #[test]
+fn nodes_that_start_together_found_one_cluster() {
+    let mut cluster = Cluster::planned(4, QUICK);
+    // Several that may found and see each other, as where everybody is given the same settings.
+    cluster.nodes[2].found = true;
+    cluster.nodes[3].found = true;
+    cluster.start_all();
+    let founded: BTreeSet<_> = cluster.nodes.iter().map(|node| node.view().cluster.unwrap()).collect();
+    assert_eq!(founded.len(), 1);
+    for number in 0..4 {
+        cluster.api(number).put(&format!("by/{number}"), "x");
+    }
+    cluster.wait_proven(Timestamp::now());
+    assert_eq!(cluster.api(0).keys("by/").len(), 4);
+}
+
+#[test]
 fn a_node_that_has_not_joined_waits_and_says_so() {
     let mut cluster = Cluster::planned(2, QUICK);
     cluster.nodes[1].start();

@@ -38,10 +38,14 @@ impl Cluster {
         Self { nodes, ports, home: Some(home) }
     }
 
-    /// A cluster that is up: every node is ready and sees all others alive.
+    /// A cluster that is up: every node is ready and sees all others alive. The first one founds alone, which
+    /// is quicker than together with others; from its next start on it has seeds like the others.
     #[track_caller]
     pub fn start(count: usize, flags: &[&str]) -> Self {
         let mut cluster = Self::planned(count, flags);
+        let seeds = std::mem::take(&mut cluster.nodes[0].seeds);
+        cluster.nodes[0].start_ready();
+        cluster.nodes[0].seeds = seeds;
         cluster.start_all();
         cluster
     }

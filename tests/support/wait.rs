@@ -13,16 +13,20 @@ const PAUSE: Duration = Duration::from_millis(40);
 #[track_caller]
 pub fn until<T>(what: impl Display, within: Duration, mut probe: impl FnMut() -> Result<T, String>) -> T {
     let began = Instant::now();
+    let mut waited = false;
     loop {
         match probe() {
             Ok(answer) => {
-                println!("{what}: after {:.2?}", began.elapsed());
+                if waited {
+                    println!("{what}: after {:.2?}", began.elapsed());
+                }
                 return answer;
             }
             Err(seen) => {
                 assert!(began.elapsed() < within, "{what}: not within {within:?}; last seen: {seen}");
             }
         }
+        waited = true;
         std::thread::sleep(PAUSE);
     }
 }

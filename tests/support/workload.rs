@@ -26,16 +26,17 @@ pub struct Workload {
 
 impl Workload {
     /// The sets must stand everywhere before the clients start: who was shown nothing gets no context token.
-    pub fn prepare(api: Api) {
-        (0..SETS).for_each(|set| drop(api.put(&set_key(set), "")));
+    pub fn prepare(api: Api, prefix: &str) {
+        (0..SETS).for_each(|set| drop(api.put(&format!("{prefix}/set/{set}"), "")));
     }
 
-    /// Starts so many clients for each of the nodes.
-    pub fn start(apis: &[Api], clients_each: usize) -> Self {
+    /// Starts so many clients for each of the nodes, on keys below `prefix`.
+    pub fn start(apis: &[Api], clients_each: usize, prefix: &str) -> Self {
         let (ledger, stop) = (Arc::new(Ledger::default()), Arc::new(AtomicBool::new(false)));
         let clients = (0..apis.len() * clients_each).map(|number| {
             let client = Client {
                 api: apis[number % apis.len()],
+                prefix: prefix.to_owned(),
                 name: format!("c{number}"),
                 ledger: Arc::clone(&ledger),
             };
@@ -66,6 +67,7 @@ impl Workload {
 
 struct Client {
     api: Api,
+    prefix: String,
     name: String,
     ledger: Arc<Ledger>,
 }
@@ -89,7 +91,7 @@ impl Client {
 
     /// A key that no other client writes: overwritten, and deleted now and then.
     fn write_own(&self, number: usize) -> Outcome {
-        let key = format!("own/{}/{}", self.name, number % OWN_KEYS);
+        let key = format!("{}/own/{}/{}", self.prefix, self.name, number % OWN_KEYS);
         let state = (!number.is_multiple_of(7)).then(|| format!("{}-{number}", self.name));
         let answered = match &state {
             Some(value) => self.api.try_put(&key, value.clone()),
@@ -102,7 +104,7 @@ impl Client {
 
     /// Reads every sibling, and replaces exactly these by all their items and one more.
     fn add(&self, number: usize) -> Outcome {
-        let key = set_key(number / 4 % SETS);
+        let key = format!("{}/set/{}", self.prefix, number / 4 % SETS);
         let Ok(shown) = self.api.try_siblings(&key) else { return Outcome::Refused };
         let Some(context) = shown.context else { return Outcome::Refused };
         let item = format!("{}-{number}", self.name);
@@ -120,14 +122,10 @@ impl Client {
 
     /// A key that all clients overwrite without a token.
     fn write_contended(&self, number: usize) -> Outcome {
-        let key = format!("contended/{}", number / 4 % CONTENDED_KEYS);
+        let key = format!("{}/contended/{}", self.prefix, number / 4 % CONTENDED_KEYS);
         let (value, began) = (format!("{}-{number}", self.name), Instant::now());
         let outcome = Outcome::of(&self.api.try_put(&key, value.clone()));
         self.ledger.wrote_contended(self.api, &key, value, began, outcome);
         outcome
     }
-}
-
-fn set_key(number: usize) -> String {
-    format!("set/{number}")
 }
