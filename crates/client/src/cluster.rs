@@ -32,6 +32,12 @@ pub struct ClusterView {
 /// The node that answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
+    /// Whether it serves reads and writes.
+    #[serde(default)]
+    pub ready: bool,
+    /// Why not.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// Its id.
     #[serde(with = "text")]
     pub id: NodeId,

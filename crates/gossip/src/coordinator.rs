@@ -13,7 +13,7 @@ use thiserror::Error;
 /// The longest value a configuration may allow, in bytes.
 pub const VALUE_BYTES_LIMIT: usize = 16 << 20;
 /// The longest content type, in bytes.
-pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
+pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 
 /// What a coordinator accepts. Never applied to what a peer sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +57,7 @@ pub enum Refusal {
         max: usize,
     },
     /// The write would leave too many components in the context.
-    #[error(
-        "the key's context would name {components} writers, at most {max} are accepted; write without a context once to fold it"
-    )]
+    #[error("the key's context would name {components} writers, at most {max} are accepted")]
     ContextTooLarge {
         /// How many it would leave.
         components: usize,

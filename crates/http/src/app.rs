@@ -243,7 +243,10 @@ fn log_failure(problem: &Problem, parts: &Parts) {
     if status.is_server_error()
         && !matches!(
             problem.kind,
-            ProblemKind::NotReady | ProblemKind::Overloaded | ProblemKind::UnsupportedCondition
+            ProblemKind::NotReady
+                | ProblemKind::Stopped
+                | ProblemKind::Overloaded
+                | ProblemKind::UnsupportedCondition
         )
     {
         let why = problem.logged.as_deref().unwrap_or(&problem.detail);

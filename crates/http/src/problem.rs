@@ -172,15 +172,21 @@ impl From<ServiceError> for Problem {
         match error {
             ServiceError::NotReady { reason } => Problem::passing(
                 Kind::NotReady,
-                format!("{reason} Nothing was stored; try again, or another node."),
+                format!("{} Nothing was stored; try again, or another node.", sentence(&reason)),
             ),
             ServiceError::Stopped { reason } => Problem::new(
                 Kind::Stopped,
-                format!("{reason} Use another node until this one is repaired and started again."),
+                format!(
+                    "{} Use another node until this one is repaired and started again.",
+                    sentence(&reason)
+                ),
             ),
             ServiceError::BadContext { reason } => Problem::new(
                 Kind::BadContext,
-                format!("{reason} Send the Mangrove-Context of a GET of this very key, unchanged, or none."),
+                format!(
+                    "{} Send the Mangrove-Context of a GET of this very key, unchanged, or none.",
+                    sentence(&reason)
+                ),
             ),
             ServiceError::ValueTooLarge { limit_bytes } => too_large(limit_bytes),
             ServiceError::TooManySiblings { limit } => Problem::new(
@@ -193,17 +199,31 @@ impl From<ServiceError> for Problem {
             ServiceError::ContextTooLarge { limit } => Problem::new(
                 Kind::ContextTooLarge,
                 format!(
-                    "The key's context would have more than {limit} components. It shrinks as the cluster's \
-                     watermark advances; see /v1/cluster for a member that is down, and try again later."
+                    "The key's context would name more than {limit} lives of nodes that wrote it, which is as many as \
+                     are kept. Write under another key."
                 ),
             ),
             ServiceError::Timeout { reason } => Problem::passing(
                 Kind::Timeout,
-                format!("{reason} A write may still be stored; read the key before writing again."),
+                format!(
+                    "{} A write may still be stored; read the key before writing again.",
+                    sentence(&reason)
+                ),
             ),
             ServiceError::Internal { reason } => Problem::internal(reason),
         }
     }
+}
+
+/// A service's reason as a whole sentence: a capital first, a full stop last.
+pub(crate) fn sentence(reason: &str) -> String {
+    let mut letters = reason.trim().chars();
+    let mut text: String =
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default();
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
 }
 
 /// A value over `limit_bytes`.

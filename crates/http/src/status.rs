@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::app::{App, json};
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::{Problem, ProblemKind, sentence};
 use crate::service::Service;
 use crate::target::Query;
 
@@ -39,5 +39,8 @@ pub(crate) fn ready<S: Service>(app: &App<S>, parts: &Parts) -> Result<Response,
         return json(&Ready { ready: true });
     }
     let reason = readiness.reason.unwrap_or_else(|| "This node is not ready.".to_owned());
-    Err(Problem::passing(ProblemKind::NotReady, format!("{reason} Ask again, or use another node.")))
+    Err(Problem::passing(
+        ProblemKind::NotReady,
+        format!("{} Ask again, or use another node.", sentence(&reason)),
+    ))
 }

@@ -27,6 +27,10 @@ pub struct ClusterView {
 /// The node that answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NodeView {
+    /// Whether it serves reads and writes.
+    pub ready: bool,
+    /// Why not, as a sentence; null when it does.
+    pub reason: Option<String>,
     /// Its id, in hex.
     #[serde(serialize_with = "displayed")]
     pub id: NodeId,

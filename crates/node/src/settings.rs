@@ -33,7 +33,8 @@ pub const VALUE_BYTES_LIMIT: u64 = 16 * 1024 * 1024;
 pub enum Durability {
     /// Before it is acknowledged (the default).
     Fsync,
-    /// Some milliseconds after: a power cut can take the last acknowledged writes of this node.
+    /// Within about a second after: a crash of the process or of the machine can take the last acknowledged writes
+    /// that only this node had.
     Interval,
 }
 
@@ -75,7 +76,8 @@ pub struct Settings {
     pub repair_interval: Duration,
     /// Whether new writes are pushed at once. Off, they wait for anti-entropy.
     pub rumors: bool,
-    /// Whether sessions are begun. Off, nothing repairs what rumors lost: for tests and benchmarks only.
+    /// Whether sessions are begun. Off, nothing repairs what rumors lost, and only a node that is behind begins any:
+    /// for tests and benchmarks only.
     pub anti_entropy: bool,
     /// The largest value that a client may write here, in bytes, 1 to [`VALUE_BYTES_LIMIT`].
     pub value_bytes_max: u64,

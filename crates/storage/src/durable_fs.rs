@@ -1,6 +1,6 @@
 //! File-system steps that must survive a power cut: a file's bytes, and the directory that names it.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::path::Path;
 
@@ -39,9 +39,20 @@ pub(crate) fn create_dir_durably(dir: &Path) -> io::Result<()> {
     {
         create_dir_durably(parent)?;
     }
-    match fs::create_dir(dir) {
+    // For its owner alone: values lie in it as they are.
+    match private(&mut DirBuilder::new()).create(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         Err(error) => Err(error),
         Ok(()) => sync_parent(dir),
     }
+}
+
+#[cfg(unix)]
+fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
+    std::os::unix::fs::DirBuilderExt::mode(builder, 0o700)
+}
+
+#[cfg(not(unix))]
+fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
+    builder
 }

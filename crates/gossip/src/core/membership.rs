@@ -155,8 +155,11 @@ impl Core {
                 self.schedule.soon(peer, env.now.mono + jitter);
             }
             LivenessState::Down if was_up => {
-                tracing::warn!(member = %name, "down");
-                self.peers.entry(peer).or_default().introduced = false;
+                let known = self.peers.entry(peer).or_default();
+                known.introduced = false;
+                if !std::mem::take(&mut known.leaving) {
+                    tracing::warn!(member = %name, "down");
+                }
                 self.end_sessions_with(peer, env);
                 self.out.push_back(Action::Disconnect { peer, forget: false });
             }
@@ -206,6 +209,7 @@ impl Core {
 
     pub(super) fn goodbye_came(&mut self, from: NodeId, env: Env<'_>) {
         tracing::info!(member = %self.meta.roster.shown_name(from), "said goodbye");
+        self.peers.entry(from).or_default().leaving = self.liveness.state(from) != LivenessState::Down;
         self.liveness.said_goodbye(env.now, from);
         self.end_sessions_with(from, env);
     }

@@ -46,7 +46,7 @@ pub use status::{MemberStatus, Serving, SessionStatus, Status};
 /// How the protocol is paced.
 #[derive(Clone, Debug)]
 pub struct CoreConfig {
-    /// Members a rumor is pushed to in a round, 1 to 32; 0 switches rumors off.
+    /// Members a rumor is pushed to in a round, 1 to 64; 0 switches rumors off.
     pub fanout: usize,
     /// Anti-entropy.
     pub sessions: SessionConfig,
@@ -88,6 +88,8 @@ struct Peer {
     skew_ms: u64,
     introduced: bool,
     up: bool,
+    /// It said goodbye: that it is down is no news.
+    leaving: bool,
 }
 
 /// One member.

@@ -9,9 +9,7 @@ use bytes::Bytes;
 use gossip::core::{Event, Serving};
 use gossip::founding::{ClusterFacts, JoinAnswer, JoinRefusal, JoinRequest, SeedResult, should_dissolve};
 use gossip::liveness::LivenessState;
-use gossip::meta::Meta;
 use model::ClusterId;
-use storage::Counts;
 use tokio::task::JoinSet;
 
 use super::Node;
@@ -47,52 +45,80 @@ fn other_cluster(result: &SeedResult) -> Option<ClusterFacts> {
     }
 }
 
-/// At a start with data: a data directory of one cluster and seeds of another are a mistake, unless one of the two
-/// clusters has nothing to lose and gives way.
+fn facts(member: &Member) -> ClusterFacts {
+    let (counts, members) = (member.store.counts(), member.status.borrow().members.len());
+    ClusterFacts { cluster: member.cluster, members, entries: counts.keys + counts.tombstones }
+}
+
+/// Greets the seeds for as long as the node lives; returns when the node's cluster has given way to theirs (H16): it
+/// then takes no more writes.
+///
+/// `with_data` is whether the node started on the record of a former life: a data directory of one cluster and seeds of
+/// another are then a mistake, unless one of the two clusters has nothing to lose and gives way.
 ///
 /// # Errors
-/// [`Fatal::OtherCluster`].
-pub(super) async fn refuse_other_cluster(node: &Node, meta: &Meta, counts: Counts) -> Result<(), Fatal> {
-    let own = facts(meta.cluster, meta.roster.len(), counts);
-    for (_, result) in node.ask_seeds(meta.cluster).await {
-        let Some(theirs) = other_cluster(&result) else { continue };
-        if !should_dissolve(own, theirs) && !should_dissolve(theirs, own) {
-            return Err(Fatal::OtherCluster {
-                path: node.files.path(),
-                ours: own.cluster.to_string(),
-                theirs: theirs.cluster.to_string(),
-            });
-        }
+/// [`Fatal::OtherCluster`], by the first round only.
+pub(super) async fn until_dissolved(node: &Node, member: &Arc<Member>, with_data: bool) -> Result<(), Fatal> {
+    let mut may_refuse = with_data;
+    // Before the protocol has spoken it is not known how many members there are.
+    if member.status.clone().wait_for(|status| !status.members.is_empty()).await.is_err() {
+        return std::future::pending().await;
     }
-    Ok(())
-}
-
-fn facts(cluster: ClusterId, members: usize, counts: Counts) -> ClusterFacts {
-    ClusterFacts { cluster, members, entries: counts.keys + counts.tombstones }
-}
-
-/// Greets the seeds for as long as the node lives; returns when the node's cluster is to give way to theirs (H16).
-pub(super) async fn until_dissolved(node: &Node, member: &Arc<Member>) {
     loop {
-        if wants_seeds(member) {
+        if may_refuse || wants_seeds(member) {
             for (seed, result) in node.ask_seeds(member.cluster).await {
-                if let Some(theirs) = other_cluster(&result) {
-                    let members = member.status.borrow().members.len();
-                    let own = facts(member.cluster, members, member.store.counts());
-                    if should_dissolve(own, theirs) {
-                        tracing::warn!(%seed, ours = %own.cluster, theirs = %theirs.cluster, "this cluster of one without keys gives way to the seed's");
-                        return;
-                    }
-                    tracing::error!(%seed, ours = %own.cluster, theirs = %theirs.cluster, "the seed is of another cluster; the two never merge: correct --join on one of them");
-                } else if let SeedResult::Answered(JoinAnswer::Joined { cluster, roster, .. }) = result
-                    && cluster == member.cluster
-                {
-                    let _ = member.events.try_send(Event::RosterHeard { roster });
+                if heard(node, member, &seed, result, may_refuse).await? {
+                    return Ok(());
                 }
             }
         }
+        may_refuse = false;
         tokio::time::sleep(PERIOD).await;
     }
+}
+
+/// Takes in a seed's answer; whether the node's cluster has given way.
+async fn heard(
+    node: &Node,
+    member: &Arc<Member>,
+    seed: &str,
+    result: SeedResult,
+    may_refuse: bool,
+) -> Result<bool, Fatal> {
+    let Some(theirs) = other_cluster(&result) else {
+        if let SeedResult::Answered(JoinAnswer::Joined { cluster, roster, .. }) = result
+            && cluster == member.cluster
+        {
+            let _ = member.events.try_send(Event::RosterHeard { roster });
+        }
+        return Ok(false);
+    };
+    let own = facts(member);
+    if should_dissolve(own, theirs) {
+        return Ok(give_way(node, member, theirs).await);
+    }
+    if may_refuse && !should_dissolve(theirs, own) {
+        return Err(Fatal::OtherCluster {
+            path: node.files.path(),
+            ours: own.cluster.to_string(),
+            theirs: theirs.cluster.to_string(),
+        });
+    }
+    tracing::error!(%seed, ours = %own.cluster, theirs = %theirs.cluster, "the seed is of another cluster; the two never merge: correct --join on one of them");
+    Ok(false)
+}
+
+/// Closes the door to clients' writes, and gives way if none came through it before.
+async fn give_way(node: &Node, member: &Arc<Member>, theirs: ClusterFacts) -> bool {
+    member.writes.close().await;
+    let own = facts(member);
+    if !should_dissolve(own, theirs) {
+        member.writes.open();
+        return false;
+    }
+    tracing::warn!(ours = %own.cluster, theirs = %theirs.cluster, "this cluster of one without keys gives way to the seed's");
+    node.present.set_looking("giving way to the cluster of the seeds".into());
+    true
 }
 
 fn wants_seeds(member: &Member) -> bool {

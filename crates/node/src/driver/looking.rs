@@ -15,7 +15,7 @@ use model::{ClusterId, DigestKey, Hlc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::clock::{SharedClock, wall_ms};
+use super::clock::SharedClock;
 use super::member::Present;
 use super::{Timeline, random_bytes};
 use crate::exit::Fatal;
@@ -121,7 +121,7 @@ fn found(looking: &Looking<'_>, cluster: ClusterId, digest_key: DigestKey) -> Re
     };
     let request = &looking.request;
     let roster = Roster::found(request.node, &request.name, at).map_err(|error| failed(&error))?;
-    tracing::info!(%cluster, at = wall_ms(), "founded a cluster");
+    tracing::info!(%cluster, "founded a cluster");
     Ok(record(request, cluster, digest_key, roster, true))
 }
 

@@ -1,6 +1,8 @@
 //! What a node is at the moment: looking for its cluster, or a member with a store.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use gossip::coordinator::WriteLimits;
 use gossip::core::{Event, Status};
@@ -34,6 +36,48 @@ pub struct Member {
     pub events: mpsc::Sender<Event>,
     /// What people see.
     pub status: watch::Receiver<Status>,
+    /// The clients' writes under way.
+    pub writes: Writes,
+}
+
+/// A door that clients' writes pass, so that it can be known that none is under way.
+#[derive(Debug, Default)]
+pub struct Writes {
+    under_way: AtomicUsize,
+    closed: AtomicBool,
+}
+
+/// A write under way.
+#[derive(Debug)]
+pub struct WriteUnderWay<'a>(&'a Writes);
+
+impl Writes {
+    /// Passes the door; none when it is closed.
+    pub fn enter(&self) -> Option<WriteUnderWay<'_>> {
+        // Counted before looking: whoever closes either sees this write or is seen by it.
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        let write = WriteUnderWay(self);
+        (!self.closed.load(Ordering::SeqCst)).then_some(write)
+    }
+
+    /// Lets no more in and waits until all are out.
+    pub async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        while self.under_way.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Lets writes in again.
+    pub fn open(&self) {
+        self.closed.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Drop for WriteUnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Member {

@@ -45,7 +45,7 @@ use crate::settings::{Durability, Settings};
 use crate::transport::{self, BindError, DurableGate, Identity, Inbox, Transport};
 use clock::{SharedClock, wall_ms};
 use files::NodeFiles;
-use member::{Member, Present};
+use member::{Member, Present, Writes};
 use protocol::Protocol;
 use service::NodeService;
 
@@ -146,10 +146,13 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     draining.cancel();
     let _ = server.await;
     node.transport.shutdown(LEAVE_TIME_MAX).await;
-    if let Some(member) = node.present.member() {
-        let _ = tokio::task::spawn_blocking(move || member.store.flush()).await;
-    }
-    ended
+    let Some(member) = node.present.member() else { return ended };
+    let flushed = tokio::task::spawn_blocking(move || member.store.flush()).await;
+    ended.and(match flushed {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Fatal::Failed(error.to_string())),
+        Err(error) => Err(Fatal::Failed(format!("the last flush did not end: {error}"))),
+    })
 }
 
 fn gate(holder: Arc<std::sync::OnceLock<Arc<Present>>>) -> DurableGate {
@@ -193,6 +196,7 @@ impl Node {
         draining: &CancellationToken,
     ) -> Result<(), Fatal> {
         loop {
+            let with_data = meta.is_some();
             let record = match meta.take() {
                 Some(record) => record,
                 None => {
@@ -204,12 +208,9 @@ impl Node {
                     found
                 }
             };
-            match self.be_member(record, inbox, shutdown, draining).await? {
+            match self.be_member(record, with_data, inbox, (shutdown, draining)).await? {
                 Ended::Stopped => return Ok(()),
-                Ended::Dissolved => {
-                    self.present.set_looking("giving way to the cluster of the seeds".into());
-                    self.files.forget_cluster()?;
-                }
+                Ended::Dissolved => self.files.forget_cluster()?,
             }
         }
     }
@@ -233,12 +234,11 @@ impl Node {
     async fn be_member(
         &self,
         mut meta: Meta,
+        with_data: bool,
         inbox: &mut Inbox,
-        shutdown: &CancellationToken,
-        draining: &CancellationToken,
+        tokens: (&CancellationToken, &CancellationToken),
     ) -> Result<Ended, Fatal> {
         let (store, lost) = self.open_store(&meta).await?;
-        greeting::refuse_other_cluster(self, &meta, store.counts()).await?;
         if lost && meta.caught_up && meta.roster.len() > 1 {
             tracing::warn!(
                 "records were lost; this node is behind until a session with another member completes"
@@ -272,6 +272,7 @@ impl Node {
             clock: Arc::clone(&self.clock),
             events,
             status: seen,
+            writes: Writes::default(),
         });
         let line = Timeline::start();
         let env = Env { now: line.now(), store: &member.store, time: &*self.clock };
@@ -286,7 +287,7 @@ impl Node {
             replies: BTreeMap::new(),
         };
         self.present.set_member(Arc::clone(&member));
-        self.run_protocol(protocol, first, inbox, mailbox, (shutdown, draining)).await
+        self.run_protocol(protocol, first, inbox, mailbox, with_data, tokens).await
     }
 
     /// The protocol on its thread, and the greeting of seeds beside it, until one of them or `shutdown` ends it.
@@ -296,6 +297,7 @@ impl Node {
         first: Vec<gossip::core::Action>,
         inbox: &mut Inbox,
         mailbox: mpsc::Receiver<gossip::core::Event>,
+        with_data: bool,
         (shutdown, draining): (&CancellationToken, &CancellationToken),
     ) -> Result<Ended, Fatal> {
         let member = Arc::clone(&protocol.member);
@@ -314,26 +316,25 @@ impl Node {
                 let _ = tell.send(ended);
             })
             .map_err(|error| Fatal::Failed(format!("no thread for the protocol: {error}")))?;
+        if let Some(reason) = member.store.failure() {
+            let _ = member.events.try_send(gossip::core::Event::StoreStopped { reason });
+        }
         let ended = tokio::select! {
-            () = shutdown.cancelled() => Ended::Stopped,
-            () = greeting::until_dissolved(self, &member) => Ended::Dissolved,
-            ended = &mut told => return Err(Fatal::Failed(match ended {
-                Ok(Err(reason)) => reason,
-                _ => "the protocol's thread ended".into(),
-            })),
+            () = shutdown.cancelled() => Ok(Ended::Stopped),
+            greeted = greeting::until_dissolved(self, &member, with_data) => greeted.map(|()| Ended::Dissolved),
+            ended = &mut told => return Err(protocol_ended(ended)),
         };
         // Clients' requests first: what they write is still told on.
-        if matches!(ended, Ended::Stopped) {
+        if matches!(ended, Ok(Ended::Stopped)) {
             draining.cancel();
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            let _ = tokio::time::timeout(LEAVE_TIME_MAX, member.writes.close()).await;
         }
         stop.cancel();
         match told.await {
             Ok(Ok(back)) => *inbox = back,
-            Ok(Err(reason)) => return Err(Fatal::Failed(reason)),
-            Err(_) => return Err(Fatal::Failed("the protocol's thread ended".into())),
+            other => return Err(protocol_ended(other)),
         }
-        Ok(ended)
+        ended
     }
 
     fn core_config(&self) -> CoreConfig {
@@ -392,6 +393,13 @@ impl Node {
         });
         opened.await.map_err(|error| Fatal::Failed(format!("the store could not be opened: {error}")))?
     }
+}
+
+fn protocol_ended(how: Result<Result<Inbox, String>, oneshot::error::RecvError>) -> Fatal {
+    Fatal::Failed(match how {
+        Ok(Err(reason)) => reason,
+        _ => "the protocol's thread ended".into(),
+    })
 }
 
 fn not_yet(meta: &Meta) -> Status {

@@ -62,6 +62,7 @@ impl NodeService {
         fold: impl Fn(Entry, Option<&Context>, Dot, &WriteLimits) -> Result<Option<Entry>, Refusal>,
     ) -> Result<(Arc<Member>, bool, Entry), ServiceError> {
         let member = self.serving()?;
+        let _under_way = member.writes.enter().ok_or_else(|| self.not_ready())?;
         let seen = token.map(|text| member.open_token(key, text)).transpose()?;
         let mut created = false;
         let updated = loop {
@@ -75,15 +76,16 @@ impl NodeService {
             match outcome {
                 Ok(updated) => break updated,
                 Err(UpdateError::Decision(Decision::Refused(refusal))) => return Err(refused(refusal)),
-                Err(UpdateError::Store(error)) => return Err(failed(&error)),
+                Err(UpdateError::Store(error)) => return Err(member.write_failed(&error)),
                 Err(UpdateError::Decision(Decision::Clock(need))) => reserve(&member, need).await?,
             }
         };
-        member.durable(updated.seq).await.map_err(|error| failed(&error))?;
+        member.durable(updated.seq).await.map_err(|error| member.write_failed(&error))?;
         if updated.changed {
             // A full mailbox loses a rumor, which anti-entropy makes good.
             let _ = member.events.try_send(Event::Wrote { key: key.clone() });
         }
+        drop(_under_way);
         Ok((member, created, updated.entry))
     }
 }
@@ -114,6 +116,7 @@ fn refused(refusal: Refusal) -> ServiceError {
         Refusal::ValueTooLarge { max, .. } => ServiceError::ValueTooLarge { limit_bytes: max },
         Refusal::TooManySiblings { max, .. } => ServiceError::TooManySiblings { limit: max },
         Refusal::ContextTooLarge { max, .. } => ServiceError::ContextTooLarge { limit: max },
+        // The API lets none through that is longer.
         Refusal::ContentTypeTooLong => ServiceError::Internal { reason: refusal.to_string() },
     }
 }
@@ -144,6 +147,14 @@ fn version(sibling: &Sibling) -> Version {
 }
 
 impl Member {
+    /// A failed write stops the store; the protocol must know.
+    fn write_failed(&self, error: &StoreError) -> ServiceError {
+        if let Some(reason) = self.store.failure() {
+            let _ = self.events.try_send(Event::StoreStopped { reason });
+        }
+        failed(error)
+    }
+
     fn open_token(&self, key: &Key, text: &str) -> Result<Context, ServiceError> {
         context_token::open(&self.token_key, &self.cluster, key, text)
             .map_err(|error| ServiceError::BadContext { reason: error.to_string() })
@@ -261,7 +272,10 @@ impl Present {
     }
 
     fn cluster_view(&self) -> ClusterView {
+        let reason = self.why_not();
         let node = |id, name: &str| NodeView {
+            ready: reason.is_none(),
+            reason: reason.clone(),
             id,
             name: name.to_owned(),
             version: env!("CARGO_PKG_VERSION").into(),

@@ -98,7 +98,7 @@ pub struct Flags {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fanout: Option<Written>,
 
-    /// When an acknowledged write is on disk: fsync (before) or interval (soon after) [env: MANGROVE_DURABILITY] [default: fsync]
+    /// When an acknowledged write is on disk: fsync (before) or interval (within about a second after) [env: MANGROVE_DURABILITY] [default: fsync]
     #[arg(long, value_name = "fsync|interval", help_heading = "Tuning")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Written>,

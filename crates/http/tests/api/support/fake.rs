@@ -167,6 +167,8 @@ impl Service for Fake {
         ClusterView {
             cluster: Some(ClusterId([7; 16])),
             node: NodeView {
+                ready: true,
+                reason: None,
                 id: NodeId(1),
                 name: "a".into(),
                 version: "0.1.0".into(),

@@ -11,6 +11,10 @@ pub(crate) struct Row {
     pub(crate) liveness: String,
     /// Whether it answered: then keys, tombstones and root are its own word.
     pub(crate) answered: bool,
+    /// Whether it serves reads and writes, in its own word.
+    pub(crate) ready: Option<bool>,
+    /// Why not.
+    pub(crate) reason: Option<String>,
     /// Whether it is the node that was asked for the members.
     pub(crate) asked: bool,
     pub(crate) keys: Option<u64>,
@@ -31,6 +35,8 @@ impl Row {
             name: member.name.clone(),
             liveness: liveness(member.liveness).to_owned(),
             answered: false,
+            ready: None,
+            reason: None,
             asked: member.id == asked.id,
             keys: None,
             tombstones: None,
@@ -49,6 +55,8 @@ impl Row {
             name: asked.name.clone(),
             liveness: "not joined".to_owned(),
             answered: false,
+            ready: None,
+            reason: None,
             asked: true,
             keys: None,
             tombstones: None,
@@ -63,6 +71,8 @@ impl Row {
     /// Takes what the member says of itself.
     pub(crate) fn take_word(&mut self, word: &ClusterView) {
         self.answered = true;
+        self.ready = Some(word.node.ready);
+        self.reason = word.node.reason.clone();
         self.keys = Some(word.keys);
         self.tombstones = Some(word.tombstones);
         self.root = Some(word.root.clone());

@@ -38,7 +38,8 @@ impl Report {
         for root in self.belonging().filter_map(|row| row.root.as_deref()) {
             *counts.entry(root).or_default() += 1;
         }
-        counts.into_iter().filter(|(_, count)| *count > 1).max_by_key(|(_, count)| *count)
+        let alone = self.belonging().count() == 1;
+        counts.into_iter().filter(|(_, count)| alone || *count > 1).max_by_key(|(_, count)| *count)
     }
 
     /// The table and one sentence under it, as of `now`.
@@ -48,13 +49,23 @@ impl Report {
         let header = ["name", "liveness", "keys", "root", "last proven identical", "repair", "http"];
         let table = screen.table(&header, rows);
         let (colour, sentence) = self.sentence();
-        format!("{table}\n{}\n", screen.paint(colour, &sentence))
+        let mut text = format!("{table}\n{}\n", screen.paint(colour, &sentence));
+        for row in self.members.iter().filter(|row| row.ready == Some(false)) {
+            let reason = row.reason.as_deref().unwrap_or("it does not say why");
+            let line = format!("{} is not ready: {}", harmless(&row.name), harmless(reason));
+            text.push_str(&screen.paint(Colour::Red, &line));
+            text.push('\n');
+        }
+        text
     }
 
     fn sentence(&self) -> (Colour, String) {
         let all = self.belonging().count();
         let silent: Vec<String> =
             self.belonging().filter(|row| !row.answered).map(|row| harmless(&row.name)).collect();
+        if self.cluster.is_none() {
+            return (Colour::Yellow, "not a member of a cluster yet".to_owned());
+        }
         if self.identical && all == 1 {
             return (Colour::Green, "one member: nothing to compare with".to_owned());
         }
@@ -99,7 +110,10 @@ impl Row {
         };
         vec![
             Coloured::plain(name),
-            Coloured::of(liveness, harmless(&self.liveness)),
+            match self.ready {
+                Some(false) => Coloured::of(Colour::Red, format!("{}, not ready", harmless(&self.liveness))),
+                _ => Coloured::of(liveness, harmless(&self.liveness)),
+            },
             Coloured::plain(self.keys.map_or_else(|| "?".to_owned(), |keys| keys.to_string())),
             self.root_cell(common),
             Coloured::plain(identical),
@@ -143,6 +157,8 @@ mod tests {
             name: name.to_owned(),
             liveness: "alive".to_owned(),
             answered: true,
+            ready: Some(true),
+            reason: None,
             asked: name == "n1",
             keys: Some(1204),
             tombstones: Some(0),
@@ -177,6 +193,7 @@ mod tests {
     fn a_member_that_differs_and_one_that_is_silent_are_said() {
         let silent = Row {
             answered: false,
+            ready: None,
             liveness: "down".into(),
             keys: None,
             last_identical: None,
