@@ -70,9 +70,15 @@ impl Node {
     /// Starts the process, and does not wait for anything.
     #[track_caller]
     pub fn start(&mut self) {
+        let command = self.command();
+        self.start_by(command);
+    }
+
+    /// Starts the process by another command than its own.
+    #[track_caller]
+    pub fn start_by(&mut self, mut command: Command) {
         assert!(self.child.is_none(), "{} is running", self.name);
         let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let mut command = self.command();
         // The pipe ends with this process, however that ends, and the node with it.
         command.arg("--stop-with-stdin").stdin(Stdio::piped());
         command.stdout(log.try_clone().unwrap()).stderr(log);

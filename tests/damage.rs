@@ -1,0 +1,123 @@
+//! A node whose files were damaged or lost while it was stopped: it is healed from its peers, and never believed.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod support;
+
+use std::fs::{self, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use jiff::Timestamp;
+use support::{Cluster, QUICK, SOON, noise, until};
+
+const KEYS: usize = 400;
+
+fn key(number: usize) -> String {
+    format!("k/{number}")
+}
+
+fn value(number: usize) -> Vec<u8> {
+    noise(number as u64, 500 + number * 7)
+}
+
+/// Damages n3 while it is stopped. From its return on it must answer every read with what was written, or with
+/// 503; in the end it has everything, proven.
+fn heals(damage: impl Fn(&Path)) {
+    let mut cluster = Cluster::start(3, QUICK);
+    for number in 0..KEYS {
+        cluster.api(number % 3).put(&key(number), value(number));
+    }
+    cluster.api(0).put("deleted", "x");
+    cluster.wait_equal_roots();
+    cluster.api(1).delete("deleted");
+    let root = cluster.wait_equal_roots();
+    cluster.nodes[2].stop();
+    damage(&cluster.nodes[2].data_dir.join("engine"));
+    cluster.nodes[2].start();
+    let api = cluster.api(2);
+    let mut answered = 0;
+    until("the node answers with all that was written", SOON, || {
+        while answered < KEYS {
+            let (key, answer) = (key(answered), api.fetch(&format!("/v1/kv/{}", key(answered)))?);
+            match answer.status {
+                200 => assert!(answer.body == value(answered), "{key} has another value"),
+                503 => return Err(answer.text()),
+                status => panic!("{key}: {status} {}", answer.text()),
+            }
+            answered += 1;
+        }
+        Ok(())
+    });
+    assert_eq!(api.value("deleted"), None);
+    assert_eq!(cluster.wait_proven(Timestamp::now()), root);
+    assert_eq!(cluster.nodes[2].view().members.len(), 3);
+}
+
+fn database(engine: &Path) -> PathBuf {
+    engine.join("db")
+}
+
+#[test]
+fn a_store_that_was_removed_is_filled_again() {
+    heals(|engine| fs::remove_dir_all(engine).unwrap());
+}
+
+#[test]
+fn a_store_that_was_overwritten_in_part_is_healed() {
+    heals(|engine| {
+        let path = database(engine);
+        let bytes = fs::metadata(&path).unwrap().len();
+        let mut file = OpenOptions::new().write(true).open(path).unwrap();
+        file.seek(SeekFrom::Start(bytes / 4)).unwrap();
+        file.write_all(&noise(99, usize::try_from(bytes / 2).unwrap())).unwrap();
+    });
+}
+
+#[test]
+fn a_store_that_was_cut_short_is_healed() {
+    heals(|engine| {
+        let file = OpenOptions::new().write(true).open(database(engine)).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    });
+}
+
+#[test]
+fn a_node_whose_disk_is_full_stops_writing_says_why_and_keeps_what_it_acknowledged() {
+    let mut cluster = Cluster::planned(1, QUICK);
+    let node = &mut cluster.nodes[0];
+    // A limit on the size of files, in units of 512 bytes, stands in for a full disk; without the trap the
+    // system would end the process at the limit.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\""]);
+    let serve = node.command();
+    limited.arg(serve.get_program()).args(serve.get_args());
+    node.start_by(limited);
+    node.wait_ready();
+    let api = cluster.api(0);
+    let mut acknowledged = 0;
+    let refused = loop {
+        let answer = api.try_put(&key(acknowledged), noise(acknowledged as u64, 100_000)).unwrap();
+        if !answer.is_success() {
+            break answer;
+        }
+        acknowledged += 1;
+        assert!(acknowledged < 1_000, "the limit does not act");
+    };
+    assert_eq!((refused.status, refused.problem().as_deref()), (503, Some("writes-stopped")));
+    assert!(refused.text().contains("File too large"), "{}", refused.text());
+    let ready = api.fetch("/readyz").unwrap();
+    assert!(ready.status == 503 && ready.text().contains("File too large"), "{}", ready.text());
+    for attempt in [api.try_put("small", "x"), api.try_delete(&key(0))] {
+        assert_eq!(attempt.unwrap().problem().as_deref(), Some("writes-stopped"));
+    }
+    cluster.nodes[0].terminate();
+    cluster.nodes[0].wait_end();
+    cluster.nodes[0].start_ready();
+    for number in 0..acknowledged {
+        assert!(api.value(&key(number)) == Some(noise(number as u64, 100_000)), "{}", key(number));
+    }
+    assert_eq!(api.value("small"), None);
+    api.put("small", "x");
+}
