@@ -8,9 +8,11 @@ use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use support::{Cluster, QUICK, SOON, noise, until};
+use support::{Cluster, Node, QUICK, SOON, noise, until};
 
 const KEYS: usize = 400;
 
@@ -25,6 +27,10 @@ fn value(number: usize) -> Vec<u8> {
 /// Damages n3 while it is stopped. From its return on it must answer every read with what was written, or with
 /// 503; in the end it has everything, proven.
 fn heals(damage: impl Fn(&Path)) {
+    heals_after(damage, |node| node.start());
+}
+
+fn heals_after(damage: impl Fn(&Path), start: impl Fn(&mut Node)) {
     let mut cluster = Cluster::start(3, QUICK);
     for number in 0..KEYS {
         cluster.api(number % 3).put(&key(number), value(number));
@@ -35,7 +41,7 @@ fn heals(damage: impl Fn(&Path)) {
     let root = cluster.wait_equal_roots();
     cluster.nodes[2].stop();
     damage(&cluster.nodes[2].data_dir.join("engine"));
-    cluster.nodes[2].start();
+    start(&mut cluster.nodes[2]);
     let api = cluster.api(2);
     let mut answered = 0;
     until("the node answers with all that was written", SOON, || {
@@ -55,6 +61,16 @@ fn heals(damage: impl Fn(&Path)) {
     assert_eq!(cluster.nodes[2].view().members.len(), 3);
 }
 
+/// Starts the node after it was killed at many points of a start.
+fn killed_while_it_starts(node: &mut Node) {
+    for milliseconds in [0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100, 130] {
+        node.start();
+        thread::sleep(Duration::from_millis(milliseconds));
+        node.kill9();
+    }
+    node.start();
+}
+
 fn database(engine: &Path) -> PathBuf {
     engine.join("db")
 }
@@ -62,6 +78,17 @@ fn database(engine: &Path) -> PathBuf {
 #[test]
 fn a_store_that_was_removed_is_filled_again() {
     heals(|engine| fs::remove_dir_all(engine).unwrap());
+}
+
+#[test]
+fn a_store_that_was_removed_is_filled_again_although_the_node_is_killed_while_it_starts() {
+    // Whatever it had got to, the next start must know that something is missing.
+    heals_after(|engine| fs::remove_dir_all(engine).unwrap(), killed_while_it_starts);
+}
+
+#[test]
+fn a_wiped_node_gets_in_once_although_it_is_killed_while_it_joins() {
+    heals_after(|engine| fs::remove_dir_all(engine.parent().unwrap()).unwrap(), killed_while_it_starts);
 }
 
 #[test]
