@@ -222,6 +222,44 @@ fn a_joiner_gets_what_was_there_and_a_cluster_of_one_without_keys_dissolves_into
 }
 
 #[test]
+fn what_is_acknowledged_while_a_cluster_of_one_gives_way_is_not_lost() {
+    let mut cluster = Cluster::planned(1, QUICK);
+    cluster.nodes[0].start_ready();
+    fill(cluster.api(0), 1);
+    let seeds = vec![cluster.nodes[0].gossip];
+    for attempt in 0..4 {
+        let alone = cluster.add(&format!("alone{attempt}"), QUICK);
+        alone.seeds.clear();
+        alone.start_ready();
+        alone.stop();
+        alone.seeds.clone_from(&seeds);
+        alone.start();
+        // Each node by a client that begins a little later, so that one of them hits the moment.
+        let (api, mut acknowledged) = (alone.api(), Vec::new());
+        std::thread::sleep(Duration::from_millis(attempt * 30));
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(1) {
+            let key = format!("attempt/{attempt}/{}", began.elapsed().as_micros());
+            if api.try_put(&key, "x").is_ok_and(|answer| answer.is_success()) {
+                acknowledged.push(key);
+            }
+        }
+        if !alone.is_alive() {
+            // It had keys before it heard that its seeds are of another cluster: then that is a mistake.
+            assert_eq!(alone.wait_end().code(), Some(2));
+            alone.seeds.clear();
+            alone.start();
+        }
+        alone.wait_ready();
+        println!("{} acknowledged, then {}", acknowledged.len(), alone.view().summary());
+        assert!(!acknowledged.is_empty());
+        for key in acknowledged {
+            assert_eq!(api.text(&key).as_deref(), Some("x"), "{key}");
+        }
+    }
+}
+
+#[test]
 fn a_name_that_a_live_member_has_is_refused() {
     let mut cluster = Cluster::start(2, QUICK);
     cluster.api(0).put("a", "1");
