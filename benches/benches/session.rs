@@ -80,6 +80,7 @@ impl<'a> Side<'a> {
                     self.store.merge(&entries).unwrap();
                     self.session.as_mut().unwrap().stored(self.store)
                 }
+                Step::Again => self.session.as_mut().unwrap().resume(self.store),
                 Step::Flush(seq) => {
                     self.store.flush().unwrap();
                     self.session.as_mut().unwrap().flushed(seq, self.store)

@@ -116,15 +116,22 @@ pub fn delete(
     let seen = seen.cloned().unwrap_or_else(|| held.context().clone());
     held.write(&seen, dot, None);
     held.raise_floor(watermark);
-    check(&held, limits)?;
+    // A deletion is never refused for the length of a context: a key that cannot be written can still go.
+    check_siblings(&held, limits)?;
     Ok(Some(held))
 }
 
-fn check(entry: &Entry, limits: &WriteLimits) -> Result<(), Refusal> {
-    let (siblings, components) = (entry.siblings().len(), entry.context().components());
+fn check_siblings(entry: &Entry, limits: &WriteLimits) -> Result<(), Refusal> {
+    let siblings = entry.siblings().len();
     if siblings > limits.siblings_max {
         return Err(Refusal::TooManySiblings { siblings, max: limits.siblings_max });
     }
+    Ok(())
+}
+
+fn check(entry: &Entry, limits: &WriteLimits) -> Result<(), Refusal> {
+    check_siblings(entry, limits)?;
+    let components = entry.context().components();
     if components > limits.components_max {
         return Err(Refusal::ContextTooLarge { components, max: limits.components_max });
     }

@@ -6,7 +6,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gossip::core::CoreConfig;
+use gossip::core::{CoreConfig, Event, ReplyId, Serving};
+use gossip::founding::{JoinRequest, WireVersions};
 use rand::RngExt;
 use support::{Cluster, id, key, rumors_only, sessions_only};
 
@@ -99,6 +100,79 @@ fn a_large_entry_travels_in_pieces_and_is_applied_whole() {
     cluster.run(secs(3));
     cluster.assert_equal();
     assert_eq!(cluster.values(id(2), &key("large")), [large]);
+}
+
+fn failed_sessions(cluster: &Cluster) -> Vec<&String> {
+    cluster.trace.iter().filter(|line| line.contains("Abort")).collect()
+}
+
+/// Each side names more than the windows hold while the other is busy with data.
+#[test]
+fn many_overwritten_keys_are_repaired_by_one_session() {
+    let mut cluster = Cluster::new(2, 6, sessions_only());
+    cluster.run(secs(3));
+    let value = "x".repeat(2_000);
+    for round in ["", "again "] {
+        for i in 0..16_000 {
+            cluster.put(id(1), &key(&format!("k{i}")), &format!("{round}{value}"), None);
+        }
+        cluster.tracing = true;
+        cluster.run(secs(4));
+        cluster.assert_equal();
+    }
+    assert_eq!(failed_sessions(&cluster), Vec::<&String>::new());
+}
+
+/// More differs than one session names: it is cut, and the next ones go on.
+#[test]
+fn an_empty_member_is_filled_by_as_many_sessions_as_it_takes() {
+    let mut cluster = Cluster::new(2, 8, sessions_only());
+    cluster.run(secs(3));
+    cluster.kill(id(2));
+    for i in 0..140_000 {
+        cluster.put(id(1), &key(&format!("k{i}")), "v", None);
+    }
+    cluster.tracing = true;
+    cluster.restart(id(2));
+    cluster.run(secs(6));
+    cluster.assert_equal();
+    assert_eq!(failed_sessions(&cluster), Vec::<&String>::new());
+    let status = cluster.nodes[&id(1)].status.clone().unwrap();
+    assert!(status.members.iter().any(|m| m.id == id(2) && m.last_identical_ms.is_some()));
+}
+
+/// Removed while it was away, under its name a twin; when it returns it must learn it and serve nothing.
+#[test]
+fn a_member_that_was_removed_while_away_learns_it() {
+    let mut cluster = Cluster::new(3, 9, CoreConfig::default());
+    cluster.run(secs(3));
+    cluster.cut = [id(3)].into();
+    cluster.run(secs(8));
+    let twin = JoinRequest {
+        node: id(99),
+        name: "n3".into(),
+        gossip: "twin:7711".into(),
+        http: "twin:7710".into(),
+        wire: WireVersions { oldest: 1, newest: 1 },
+        may_found: false,
+        cluster: None,
+    };
+    for _ in 0..2 {
+        let request = twin.encode().into();
+        cluster.event(id(1), Event::JoinAsked { reply: ReplyId(1), request });
+        cluster.run(secs(1));
+    }
+    let names = |cluster: &Cluster, n| -> Vec<_> {
+        cluster.nodes[&id(n)].status.as_ref().unwrap().members.iter().map(|m| m.id).collect()
+    };
+    assert_eq!(names(&cluster, 2), [id(1), id(2), id(99)], "two of three promised");
+    assert_eq!(cluster.nodes[&id(3)].status.as_ref().unwrap().serving, Serving::Yes);
+    cluster.cut.clear();
+    let life = cluster.nodes[&id(3)].life;
+    let address = Some("n3:7711".to_owned());
+    cluster.event(id(1), Event::Connected { peer: id(3), life, address });
+    cluster.run(secs(1));
+    assert_eq!(cluster.nodes[&id(3)].status.as_ref().unwrap().serving, Serving::Removed);
 }
 
 /// Random writes, deletes, cuts and crashes; afterwards all is equal and nothing acknowledged is gone.

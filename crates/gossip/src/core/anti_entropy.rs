@@ -15,6 +15,12 @@ use crate::wire::Frame;
 impl Core {
     pub(super) fn sessions_due(&mut self, env: Env<'_>) {
         self.end_overdue(env);
+        for id in std::mem::take(&mut self.searching) {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                let steps = session.resume(env.store);
+                self.steps(id, steps, env);
+            }
+        }
         while self.may_repair() && self.schedule.next_wake().is_some_and(|at| at <= env.now.mono) {
             let taken: BTreeSet<NodeId> = self.sessions.values().map(Session::peer).collect();
             let free: BTreeSet<NodeId> = self.live().difference(&taken).copied().collect();
@@ -65,7 +71,14 @@ impl Core {
             return self.open_came(from, id, &open, env);
         }
         // A frame counts only inside its open session, and only from the other side of it (H9).
-        let Some(session) = self.sessions.get_mut(&id).filter(|s| s.peer() == from) else { return };
+        let Some(session) = self.sessions.get_mut(&id).filter(|s| s.peer() == from) else {
+            // The other side need not wait for what will not come.
+            if !matches!(body, SessionFrame::Abort(_) | SessionFrame::Done { .. }) {
+                let body = SessionFrame::Abort(AbortReason::TimedOut);
+                self.say(from, Frame::Session { id, body });
+            }
+            return;
+        };
         if let SessionFrame::Data(deltas) = &body {
             tracing::trace!(peer = %from, entries = deltas.len(), "data");
         }
@@ -141,6 +154,9 @@ impl Core {
                     let op = self.op(Op::Session(id));
                     self.out.push_back(Action::Merge { op, entries });
                 }
+                Step::Again => {
+                    self.searching.insert(id);
+                }
                 Step::Flush(seq) => {
                     let op = self.op(Op::Flush(id, seq));
                     self.out.push_back(Action::AwaitDurable { op, seq });
@@ -193,6 +209,9 @@ impl Core {
                 self.schedule.soon(peer, env.now.mono);
             }
             Ending::RosterFirst(roster) => self.roster_first(peer, roster, env),
+            Ending::Busy if !self.meta.caught_up => {
+                self.schedule.soon(peer, env.now.mono + Duration::from_millis(100));
+            }
             Ending::Busy => {}
             Ending::Aborted(reason) => {
                 tracing::debug!(peer = %name, ?reason, "the peer ended the session");
@@ -247,7 +266,8 @@ impl Core {
 
     pub(super) fn save_evidence(&mut self, env: Env<'_>, after: Duration) {
         if self.evidence_unsaved_since.is_some_and(|since| env.now.mono >= since + after) {
-            self.persist();
+            self.evidence_unsaved_since = None;
+            self.out.push_back(Action::Keep(Box::new(self.meta.clone())));
         }
     }
 }

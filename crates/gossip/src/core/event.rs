@@ -40,16 +40,18 @@ pub enum Event {
         peer: NodeId,
         /// The life it is in.
         life: WriterId,
+        /// Where it says it is reached, if it connected to this node.
+        address: Option<String>,
     },
     /// A connection with a peer ended: frames may have been lost.
     Disconnected {
         /// The peer.
         peer: NodeId,
     },
-    /// A client's write was coordinated here and is durable.
+    /// Clients' writes were coordinated here. They may not be durable: what tells of them waits until they are.
     Wrote {
-        /// Its key.
-        key: Key,
+        /// Their keys.
+        keys: Vec<Key>,
     },
     /// An [`Action::Merge`] is in the store, durable or not.
     Stored {
@@ -128,6 +130,8 @@ pub enum Action {
     },
     /// Put the durable record on disk, before any action after this one. If that fails the node must stop.
     Persist(Box<Meta>),
+    /// The same where nothing depends on it: it may fail, and is then tried again with the next record.
+    Keep(Box<Meta>),
     /// This member is reached here from now on.
     Contact {
         /// Who.

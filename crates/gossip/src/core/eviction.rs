@@ -38,8 +38,8 @@ impl Evictions {
 }
 
 impl Core {
-    fn is_down(&self, member: NodeId) -> bool {
-        member != self.meta.node && self.liveness.state(member) == LivenessState::Down
+    fn is_down(&self, member: NodeId, env: Env<'_>) -> bool {
+        member != self.meta.node && self.surely(member, env) == LivenessState::Down
     }
 
     /// Begins to remove a member that is down, unless that is under way already. Promises are on disk before anyone
@@ -53,7 +53,7 @@ impl Core {
         let (me, watermark) = (self.meta.node, self.meta.stability.watermark);
         let (roster, own) = (&self.meta.roster, &self.meta.promises);
         let name = roster.shown_name(target);
-        match Eviction::begin(me, target, stamp, roster, watermark, own, self.is_down(target)) {
+        match Eviction::begin(me, target, stamp, roster, watermark, own, self.is_down(target, env)) {
             Err(refusal) => tracing::warn!(member = %name, %refusal, "not to be removed"),
             Ok((eviction, promises)) => {
                 tracing::info!(member = %name, "asking the others to promise its removal");
@@ -72,6 +72,9 @@ impl Core {
     }
 
     pub(super) fn evictions_due(&mut self, env: Env<'_>) {
+        if self.evictions.running.is_empty() {
+            return;
+        }
         let live = self.live();
         let mut asks: Vec<(NodeId, Ask)> = Vec::new();
         let mut enough = Vec::new();
@@ -110,7 +113,7 @@ impl Core {
     /// Enough have promised. A target that came back in the meantime stays.
     fn remove(&mut self, target: NodeId, env: Env<'_>) {
         let at = env.time.tick(env.now.wall_ms).unwrap_or(Hlc::ZERO);
-        if !self.is_down(target) || at == Hlc::ZERO {
+        if !self.is_down(target, env) || at == Hlc::ZERO {
             return;
         }
         let before = self.meta.roster.clone();
@@ -120,11 +123,11 @@ impl Core {
         }
     }
 
-    pub(super) fn promise_asked(&mut self, from: NodeId, ask: Ask, _env: Env<'_>) {
+    pub(super) fn promise_asked(&mut self, from: NodeId, ask: Ask, env: Env<'_>) {
         if ask.evictor != from {
             return;
         }
-        let down = self.is_down(ask.target);
+        let down = self.is_down(ask.target, env);
         let (answer, promises) = self.meta.promises.answer(self.meta.node, &self.meta.roster, &ask, down);
         if let Some(promises) = promises {
             tracing::info!(member = %self.meta.roster.shown_name(ask.target), by = %self.meta.roster.shown_name(from), "promised its removal");

@@ -28,12 +28,16 @@ impl Core {
             tracing::warn!(node = %request.name, %theirs, "a node of another cluster has this one as a seed");
             return JoinAnswer::Refused(JoinRefusal::OtherCluster(self.facts(env)));
         }
+        // A member that does not know yet that it was removed learns it from the roster.
+        let removed = self.meta.roster.removal(request.node).is_some();
+        if removed && request.cluster.is_some() {
+            return self.joined();
+        }
         // Whoever is behind does not know yet whether its roster is the newest.
         if !self.may_repair() || !self.meta.caught_up {
             return JoinAnswer::Refused(JoinRefusal::NotReady);
         }
-        let decision =
-            sponsor(&self.meta.roster, self.meta.node, |id| self.liveness.state(id), WIRE, request);
+        let decision = sponsor(&self.meta.roster, self.meta.node, |id| self.surely(id, env), WIRE, request);
         match decision {
             SponsorDecision::Refuse(refusal) => JoinAnswer::Refused(refusal),
             // It is known, and wants to know who else is.

@@ -15,6 +15,9 @@ use crate::wire::Frame;
 /// A session with a member that has just come is begun within this time, so that not everyone begins at once.
 const WELCOME_JITTER: Duration = Duration::from_millis(50);
 
+/// A member that is up is heard of within this time after a start.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
+
 impl Core {
     /// The members are made known to the heartbeats and the transport, and hear where this node is now.
     pub(super) fn begin_membership(&mut self, contact: Contact, env: Env<'_>) {
@@ -27,6 +30,31 @@ impl Core {
         for peer in self.others().collect::<Vec<_>>() {
             self.meet(peer, env);
             self.introduce(peer);
+        }
+    }
+
+    /// Tries the members that are down, for ever: one of them may know this node by a former address.
+    pub(super) fn retry_down(&mut self, env: Env<'_>) {
+        if env.now.mono < self.retry_down_at {
+            return;
+        }
+        self.retry_down_at = env.now.mono + super::RETRY_DOWN;
+        let down = |id: &NodeId| self.liveness.state(*id) == LivenessState::Down;
+        for peer in self.others().filter(down).collect::<Vec<_>>() {
+            self.tell_roster(peer);
+        }
+    }
+
+    /// Whether a member answers, for what cannot be undone: one that has not been heard of since this node started
+    /// is taken for down only after a while.
+    pub(super) fn surely(&self, member: NodeId, env: Env<'_>) -> LivenessState {
+        let heard_or_waited = self
+            .liveness
+            .members()
+            .any(|(id, seen)| id == member && (seen.epoch != 0 || env.now.mono >= seen.since + HEARD_WITHIN));
+        match self.liveness.state(member) {
+            LivenessState::Down if !heard_or_waited => LivenessState::Suspect,
+            state => state,
         }
     }
 
@@ -102,6 +130,8 @@ impl Core {
             } else if before.contact(*peer) != self.meta.roster.contact(*peer) {
                 self.meet(*peer, env);
                 self.liveness.introduce(env.now, *peer);
+                self.peers.entry(*peer).or_default().introduced = false;
+                self.introduce(*peer);
             }
         }
         for peer in self.live() {
@@ -168,8 +198,13 @@ impl Core {
         }
     }
 
-    pub(super) fn connected(&mut self, peer: NodeId, life: WriterId, env: Env<'_>) {
+    pub(super) fn connected(&mut self, peer: NodeId, life: WriterId, address: Option<String>, env: Env<'_>) {
         if !self.both_members(peer) {
+            // A member that was removed while it was away must learn it, or it would serve on alone.
+            if let Some(address) = address.filter(|_| self.meta.roster.removal(peer).is_some()) {
+                self.out.push_back(Action::Contact { peer, address });
+                self.tell_roster(peer);
+            }
             return;
         }
         if self.peers.entry(peer).or_default().life != Some(life) {
@@ -192,7 +227,8 @@ impl Core {
     pub(super) fn new_life(&mut self, peer: NodeId, life: WriterId, env: Env<'_>) {
         self.end_sessions_with(peer, env);
         let known = self.peers.entry(peer).or_default();
-        *known = Peer { life: Some(life), up: known.up, root: known.root, ..Peer::default() };
+        let left = known.life;
+        *known = Peer { life: Some(life), left, up: known.up, root: known.root, ..Peer::default() };
         self.introduce(peer);
         self.schedule.soon(peer, env.now.mono);
     }

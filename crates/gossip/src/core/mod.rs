@@ -83,6 +83,8 @@ pub struct Env<'a> {
 #[derive(Clone, Debug, Default)]
 struct Peer {
     life: Option<WriterId>,
+    /// The life before this one.
+    left: Option<WriterId>,
     behind: Option<bool>,
     root: Option<merkle::RangeDigest>,
     skew_ms: u64,
@@ -106,6 +108,10 @@ pub struct Core {
     ops: BTreeMap<u64, Op>,
     op_last: u64,
     evidence_unsaved_since: Option<Duration>,
+    /// Sessions with more of their search to do at once.
+    searching: BTreeSet<SessionId>,
+    /// When members that are down are tried again.
+    retry_down_at: Duration,
     stopped: Option<String>,
     stopping: bool,
     changed: bool,
@@ -141,6 +147,8 @@ impl Core {
             ops: BTreeMap::new(),
             op_last: 0,
             evidence_unsaved_since: None,
+            searching: BTreeSet::new(),
+            retry_down_at: env.now.mono + RETRY_DOWN,
             stopped: None,
             stopping: false,
             changed: true,
@@ -157,9 +165,11 @@ impl Core {
             Event::Wake => {}
             Event::Heartbeat { bytes } => self.heartbeat(&bytes, env),
             Event::Frame { from, life, frame } => self.frame(from, life, frame, env),
-            Event::Connected { peer, life } => self.connected(peer, life, env),
+            Event::Connected { peer, life, address } => self.connected(peer, life, address, env),
             Event::Disconnected { peer } => self.disconnected(peer, env),
-            Event::Wrote { key } => self.rumors.learned(env.now.mono, key, []),
+            Event::Wrote { keys } => {
+                keys.into_iter().for_each(|key| self.rumors.learned(env.now.mono, key, []));
+            }
             Event::Stored { op, changed } => self.stored(op, &changed, env),
             Event::Durable { op } => self.durable(op, env),
             Event::JoinAsked { reply, request } => self.join_asked(reply, &request, env),
@@ -177,7 +187,9 @@ impl Core {
         let timeouts = self.sessions.values().map(|s| s.heard() + self.config.sessions.idle_max).min();
         let rumors = if self.may_spread() { self.rumors.next_wake() } else { None };
         let evidence = self.evidence_unsaved_since.map(|since| since + EVIDENCE_SAVED_AFTER);
-        [liveness, sessions, timeouts, rumors, evidence, self.evictions.next_wake()]
+        let searching = (!self.searching.is_empty()).then_some(Duration::ZERO);
+        let retry = (!self.stopping).then_some(self.retry_down_at);
+        [liveness, sessions, timeouts, rumors, evidence, searching, retry, self.evictions.next_wake()]
             .into_iter()
             .flatten()
             .min()
@@ -192,6 +204,7 @@ impl Core {
     fn drain(&mut self, env: Env<'_>) -> Vec<Action> {
         if !self.stopping {
             self.liveness_due(env);
+            self.retry_down(env);
             self.evictions_due(env);
             self.sessions_due(env);
             if self.rumors.next_wake().is_some_and(|at| at <= env.now.mono) {
@@ -208,6 +221,10 @@ impl Core {
 
     fn frame(&mut self, from: NodeId, life: WriterId, frame: Frame, env: Env<'_>) {
         if self.stopping || from == self.meta.node {
+            return;
+        }
+        if self.peers.get(&from).is_some_and(|known| known.left == Some(life)) {
+            tracing::debug!(%from, "a frame of an earlier life is refused");
             return;
         }
         if let Frame::Roster(roster) = frame {
@@ -309,6 +326,10 @@ impl Core {
 /// Proofs of identity are put on disk this long after the first unsaved one, at a stop, and whenever the record is
 /// written anyway.
 const EVIDENCE_SAVED_AFTER: Duration = Duration::from_secs(15);
+
+/// Members that are down are told this node's roster, and so where it is, this often: heartbeats alone never reach one
+/// that knows a former address.
+const RETRY_DOWN: Duration = Duration::from_secs(5);
 
 /// Keeps the heartbeats' random numbers apart from the rest's.
 const SWIM: u64 = 0x5357_494d;

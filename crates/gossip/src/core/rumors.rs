@@ -26,15 +26,22 @@ impl Core {
     /// Sends the entries as they are now, which may be newer than what made them news.
     fn push(&mut self, push: Push, store: &Store) {
         let mut items: Vec<(Key, Entry)> = Vec::new();
+        // An answer names places within what was sent: where that is not the whole batch, none is asked for.
+        let mut whole = push.answer;
         let mut bytes = 0;
         for key in push.keys {
-            let Ok(Some(entry)) = store.get(&key) else { continue };
+            let Ok(Some(entry)) = store.get(&key) else {
+                whole = false;
+                continue;
+            };
             let weight = entry.weight() + key.as_bytes().len();
             if weight > ENTRY_BYTES_MAX {
+                whole = false;
                 self.schedule.soon(push.to, std::time::Duration::ZERO);
                 continue;
             }
             if bytes + weight > RUMOR_BYTES && !items.is_empty() {
+                whole = false;
                 let items = std::mem::take(&mut items);
                 // A rumor in several frames is answered for none of them: it only spreads a little longer.
                 let rumor = Rumor { batch: push.batch, answer: false, told: push.told.clone(), items };
@@ -45,7 +52,7 @@ impl Core {
             items.push((key, entry));
         }
         if !items.is_empty() {
-            let rumor = Rumor { batch: push.batch, answer: push.answer, told: push.told, items };
+            let rumor = Rumor { batch: push.batch, answer: whole, told: push.told, items };
             // Asked after the entries were read: nothing leaves before it is durable.
             self.send(push.to, Frame::Rumor(rumor), store.written());
         }

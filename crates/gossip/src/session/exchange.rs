@@ -22,6 +22,8 @@ const DATA_WINDOW: u32 = 16;
 const NAMES_A_FRAME: usize = 1_024;
 /// A frame is sent when it holds this many bytes of names or data, about.
 const FRAME_BYTES: usize = 128 << 10;
+/// Reading names reads whole entries: a frame of them ends after about this many bytes.
+const NAMES_READ_BYTES: usize = 8 << 20;
 /// An entry heavier than this travels in pieces of this size.
 const PIECE_BYTES: usize = 512 << 10;
 
@@ -79,7 +81,8 @@ impl Exchange {
 
     /// Takes in names from the other side.
     pub fn names(&mut self, names: Names) -> Result<(), Failure> {
-        if self.theirs_last || self.theirs.len() > NAMES_A_FRAME * (NAMES_WINDOW as usize + 1) {
+        // A late word on frames of a first search may let twice the window out.
+        if self.theirs_last || self.names_owed >= 2 * NAMES_WINDOW {
             return Err(Failure::Protocol("names beyond the window or after the last"));
         }
         for (key, _) in &names.items {
@@ -139,11 +142,13 @@ impl Exchange {
     fn send_names(&mut self, store: &Store, out: &mut Vec<SessionFrame>) -> Result<(), Failure> {
         while !self.sent_last && self.names_out < NAMES_WINDOW {
             let mut names = Names::default();
-            let mut bytes = 0;
-            while names.items.len() < NAMES_A_FRAME && bytes < FRAME_BYTES {
+            let (mut bytes, mut read) = (0, 0);
+            while names.items.len() < NAMES_A_FRAME && bytes < FRAME_BYTES && read < NAMES_READ_BYTES {
                 let Some(found) = self.own.get(self.sent) else { break };
                 let held = store.get(&found.key).map_err(Failure::Store)?.unwrap_or_default();
-                bytes += found.key.as_bytes().len() + 40 + 26 * held.siblings().len();
+                let components = held.context().components();
+                bytes += found.key.as_bytes().len() + 40 + 26 * held.siblings().len() + 18 * components;
+                read += held.weight();
                 names.items.push((found.key.clone(), held.summary()));
                 self.sent += 1;
             }

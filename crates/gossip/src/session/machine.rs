@@ -1,9 +1,12 @@
 //! One session as one side sees it: frames and store events in, steps out. No clock but the instants it
 //! is handed, no socket, no task.
 
+mod search;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use merkle::{FindMessage, Finder, Next, Opening, RangeDigest, Width};
+use merkle::{Finder, Opening, RangeDigest, Width};
 use model::{Entry, Key, NodeId};
 use storage::{Seq, Store, View, ViewId};
 
@@ -11,12 +14,10 @@ use super::exchange::Exchange;
 use super::frames::{Close, Open, Opened, SessionFrame, SessionId, Stability};
 use super::incoming::Incoming;
 use super::{Ending, Failure, Found, Step, Tally};
+use search::{HELD_MAX, Search};
+
 use crate::roster::RosterVersion;
 use crate::time::Now;
-
-/// The most keys that one side names in a session; the rest is left to the next one, which begins at
-/// once. Bounds a session's memory to tens of megabytes.
-pub const NAMES_MAX: usize = 250_000;
 
 #[derive(Debug)]
 enum Phase {
@@ -52,6 +53,9 @@ pub struct Session {
     theirs: Opening,
     found: Vec<Found>,
     cut: bool,
+    /// The search has more to do before the next frame is looked at.
+    working: bool,
+    held: VecDeque<SessionFrame>,
     incoming: Incoming,
     own_close: Option<Close>,
     peer_close: Option<Close>,
@@ -101,13 +105,23 @@ impl Session {
         }
         let opened = Opened::Differ { behind, tree: Box::new(session.mine), stability };
         let mut steps = vec![Step::Send { frame: SessionFrame::Opened(opened), after }];
-        steps.extend(session.search(Width::Short, true, store)?);
+        match session.search(Width::Short, true, store) {
+            Ok(more) => steps.extend(more),
+            Err(failure) => {
+                session.release(store);
+                return Err(failure);
+            }
+        }
         Ok((session, steps))
     }
 
     fn frozen(id: SessionId, peer: NodeId, now: Now, store: &Store) -> Result<(Self, Seq), Failure> {
         let (view, after) = store.freeze().map_err(Failure::Store)?;
-        let mine = merkle::Frozen::opening(&store.view(view)).map_err(|_| Failure::ViewLost)?;
+        let opening = merkle::Frozen::opening(&store.view(view));
+        let mine = opening.map_err(|_| {
+            store.release(view);
+            Failure::ViewLost
+        })?;
         let session = Self {
             id,
             peer,
@@ -117,6 +131,8 @@ impl Session {
             theirs: Opening::default(),
             found: Vec::new(),
             cut: false,
+            working: false,
+            held: VecDeque::new(),
             incoming: Incoming::default(),
             own_close: None,
             peer_close: None,
@@ -186,7 +202,14 @@ impl Session {
     /// A frame of the other side.
     pub fn frame(&mut self, frame: SessionFrame, now: Now, store: &Store) -> Vec<Step> {
         self.heard = now.mono;
-        self.take(frame, store).unwrap_or_else(|failure| self.fail(failure, store))
+        if !self.working || matches!(frame, SessionFrame::Abort(_)) {
+            return self.take(frame, store).unwrap_or_else(|failure| self.fail(failure, store));
+        }
+        if self.held.len() >= HELD_MAX {
+            return self.fail(Failure::Protocol("frames beyond all windows"), store);
+        }
+        self.held.push_back(frame);
+        Vec::new()
     }
 
     /// A merge asked for with [`Step::Merge`] is in the store.
@@ -229,7 +252,9 @@ impl Session {
         match frame {
             SessionFrame::Open(_) => Err(Failure::Protocol("a second opening")),
             SessionFrame::Opened(opened) => self.opened(opened, store),
-            SessionFrame::Find(message) => self.find(Some(message), store),
+            SessionFrame::Find(message) => self.find(Search::Heard(message), store),
+            // A side that was cut short goes on naming until it hears so.
+            SessionFrame::Names(_) if matches!(self.phase, Phase::Closing) && self.cut => Ok(Vec::new()),
             SessionFrame::Names(names) => {
                 self.exchange()?.names(names)?;
                 self.pump(store)
@@ -284,56 +309,6 @@ impl Session {
                 self.search(Width::Short, false, store)
             }
         }
-    }
-
-    /// Begins a search; the responder speaks first.
-    fn search(&mut self, width: Width, responder: bool, store: &Store) -> Result<Vec<Step>, Failure> {
-        self.searches += 1;
-        self.found.clear();
-        (self.own_close, self.peer_close) = (None, None);
-        let finder = if responder {
-            Finder::responder(&self.mine, &self.theirs, width)
-        } else {
-            Finder::initiator(&self.mine, &self.theirs, width)
-        };
-        self.phase = Phase::Finding(Box::new(finder));
-        self.find(None, store)
-    }
-
-    /// Goes on searching with a message of the other side, or at the search's beginning without one, up to where it
-    /// must wait or is done.
-    fn find(&mut self, message: Option<FindMessage>, store: &Store) -> Result<Vec<Step>, Failure> {
-        let view: View<'_> = store.view(self.view);
-        let Phase::Finding(finder) = &mut self.phase else {
-            return Err(Failure::Protocol("a search message outside a search"));
-        };
-        let mut messages = Vec::new();
-        let mut step = match message {
-            Some(message) => finder.handle(&view, message)?,
-            None => finder.start(&view)?,
-        };
-        loop {
-            for (token, key, digest) in step.differing {
-                let key = Key::new(Vec::from(key)).map_err(|_| Failure::Protocol("a key that is none"))?;
-                if self.found.len() < NAMES_MAX {
-                    self.found.push(Found { token, key, digest });
-                } else {
-                    self.cut = true;
-                }
-            }
-            messages.extend(step.message.map(SessionFrame::Find));
-            match step.next {
-                Next::Work => step = finder.resume(&view)?,
-                Next::Wait => return Ok(self.sends(messages, store)),
-                Next::Done => break,
-            }
-        }
-        let found = std::mem::take(&mut self.found);
-        let cut = std::mem::take(&mut self.cut);
-        self.phase = Phase::Exchanging(Box::new(Exchange::new(found, cut, self.mine.root)));
-        let mut steps = self.sends(messages, store);
-        steps.extend(self.pump(store)?);
-        Ok(steps)
     }
 
     fn exchange(&mut self) -> Result<&mut Exchange, Failure> {

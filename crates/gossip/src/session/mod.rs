@@ -18,7 +18,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `frames` | what the two sides say |
-//! | `machine` | one session, one side: frames in, steps out |
+//! | `machine` | one session, one side: frames in, steps out; `machine/search` finds what differs |
 //! | `exchange` | naming what differs and streaming what the other lacks |
 //! | `incoming` | received deltas made into entries |
 //! | `table` | the sessions of a node: when to begin one, with whom, and when to end it |
@@ -62,6 +62,8 @@ pub enum Step {
     },
     /// Merge these entries, and say so with [`Session::stored`].
     Merge(Vec<(Key, Entry)>),
+    /// There is more of the search to do: call [`Session::resume`] soon, after what else has come.
+    Again,
     /// Flush, and say so with [`Session::flushed`].
     Flush(Seq),
     /// The session is over; release its view.
@@ -114,8 +116,8 @@ pub enum Failure {
 impl Failure {
     fn reason(&self) -> AbortReason {
         match self {
+            Self::ViewLost | Self::Find(merkle::FindError::View(_)) => AbortReason::ViewLost,
             Self::Protocol(_) | Self::Find(_) => AbortReason::Protocol,
-            Self::ViewLost => AbortReason::ViewLost,
             Self::Store(_) => AbortReason::Stopped,
             Self::TimedOut | Self::PeerGone => AbortReason::TimedOut,
             Self::Unequal => AbortReason::Unequal,

@@ -204,7 +204,7 @@ impl Cluster {
                     later.push(Event::Stored { op, changed: merged.changed });
                 }
                 Action::AwaitDurable { op, seq } => node.awaited.push((op, seq)),
-                Action::Persist(meta) => node.meta = *meta,
+                Action::Persist(meta) | Action::Keep(meta) => node.meta = *meta,
                 Action::Publish(status) => node.status = Some(*status),
                 Action::Reply { .. } | Action::Contact { .. } | Action::Disconnect { .. } => {}
             }
@@ -271,7 +271,7 @@ impl Cluster {
             self.now = self.now.max(at);
             if let Some(place) = packet.filter(|p| p.0 <= at) {
                 let (to, packet) = self.packets.remove(&place).unwrap();
-                if !self.nodes[&to].up {
+                if self.nodes.get(&to).is_none_or(|n| !n.up) {
                     continue;
                 }
                 match packet {
@@ -302,7 +302,7 @@ impl Cluster {
         let store = &self.nodes[&at].store;
         store.update(k, |held| coordinator::put(held, seen, dot, new, Hlc::ZERO, &limits).map(Some)).unwrap();
         store.flush().unwrap();
-        self.event(at, Event::Wrote { key: k.clone() });
+        self.event(at, Event::Wrote { keys: vec![k.clone()] });
     }
 
     /// A client's DELETE, acknowledged.
@@ -313,7 +313,7 @@ impl Cluster {
             .update(k, |held| coordinator::delete(held, None, dot, Hlc::ZERO, &WriteLimits::default()))
             .unwrap();
         store.flush().unwrap();
-        self.event(at, Event::Wrote { key: k.clone() });
+        self.event(at, Event::Wrote { keys: vec![k.clone()] });
     }
 
     pub fn get(&self, at: NodeId, k: &Key) -> Option<Entry> {

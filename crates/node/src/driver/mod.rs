@@ -9,6 +9,7 @@
 //! | `protocol` | the thread that runs the protocol |
 //! | `greeting` | a member asks its seeds whether they are of its cluster |
 //! | `service` | what the HTTP API asks of the node |
+//! | `wires` | the transport's own thread |
 
 mod clock;
 mod files;
@@ -17,6 +18,7 @@ mod looking;
 mod member;
 mod protocol;
 mod service;
+mod wires;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -42,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Fatal;
 use crate::settings::{Durability, Settings};
-use crate::transport::{self, BindError, DurableGate, Identity, Inbox, Transport};
+use crate::transport::{self, DurableGate, Identity, Inbox, Transport};
 use clock::{SharedClock, wall_ms};
 use files::NodeFiles;
 use member::{Member, Present, Writes};
@@ -124,8 +126,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     // The gate and the API look at what the node is at each use; the gossip address is known only once bound.
     let holder: Arc<std::sync::OnceLock<Arc<Present>>> = Arc::default();
     let gate = gate(Arc::clone(&holder));
-    let (transport, mut inbox) =
-        Transport::start(settings.gossip, transport::Limits::default(), gate).await.map_err(bind_failed)?;
+    let wires = wires::Wires::new()?;
+    let (transport, mut inbox) = wires.start(settings.gossip, gate).await?;
     let (gossip, http_address) = addresses(&settings, http, transport.local_address());
     let present = Present::looking(node_id, name.clone(), http_address.clone(), gossip.clone(), limits);
     let present = Arc::clone(holder.get_or_init(|| Arc::new(present)));
@@ -165,13 +167,6 @@ fn gate(holder: Arc<std::sync::OnceLock<Arc<Present>>>) -> DurableGate {
             }
         }
     })
-}
-
-fn bind_failed(error: BindError) -> Fatal {
-    match error {
-        BindError::InUse { address, .. } => Fatal::PortInUse { what: "gossip", address, flag: "--gossip" },
-        BindError::Io { address, source, .. } => Fatal::bind("gossip", address, "--gossip", &source),
-    }
 }
 
 fn addresses(settings: &Settings, http: SocketAddr, gossip: SocketAddr) -> (String, String) {
@@ -249,7 +244,8 @@ impl Node {
         storage::forget_losses(&self.files.engine())
             .map_err(|error| Fatal::DataDirUnusable { path: self.files.path(), reason: error.to_string() })?;
         if let Some(add) = meta.roster.added(meta.node) {
-            self.clock.start_above(add.at);
+            let told = meta.roster.contact(meta.node).map_or(add.at, |contact| contact.stamp);
+            self.clock.start_above(add.at.max(told));
         }
         let life = WriterId(rand::random());
         let stamp = self.stamp()?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gossip::core::{Action, Core, Env, Event, ReplyId, Status};
-use gossip::wire;
+use gossip::wire::{self, Frame};
 use storage::Seq;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -52,12 +52,12 @@ impl Protocol {
         self.act(first, &tell)?;
         loop {
             let wake = self.core.next_wake().map(|at| self.line.instant(at));
+            // None of the sources may starve another: one that is ready is taken at random.
             let event = tokio::select! {
-                biased;
                 () = stop.cancelled() => break,
                 Some(event) = told.recv() => event,
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Event::Wake,
-                Some(event) = events.recv() => event,
+                Some(event) = events.recv() => together(event, &mut events, &tell),
                 incoming = inbox.recv() => match incoming {
                     None => return Err("the transport ended".into()),
                     Some(incoming) => match self.translate(incoming) {
@@ -83,8 +83,14 @@ impl Protocol {
             match action {
                 Action::SendHeartbeat { address, bytes, .. } => self.transport.send_to(&address, bytes),
                 Action::Send { to, frame, after } => match wire::encode(&frame) {
-                    Ok(bytes) => self.send(to, OutFrame { bytes, after }),
-                    Err(error) => tracing::error!(%error, "a frame cannot be sent"),
+                    Ok(bytes) => {
+                        let may_be_lost = matches!(frame, Frame::Rumor(_) | Frame::RumorAnswer { .. });
+                        self.send(to, OutFrame { bytes, after }, may_be_lost);
+                    }
+                    Err(error) => {
+                        tracing::error!(%to, %error, "a frame cannot be sent; the connection is ended");
+                        self.transport.close(to);
+                    }
                 },
                 Action::Reply { reply, answer } => {
                     if let Some(reply) = self.replies.remove(&reply) {
@@ -111,6 +117,11 @@ impl Protocol {
                     .files
                     .save_meta(&meta)
                     .map_err(|error| format!("the node's record cannot be written: {error}"))?,
+                Action::Keep(meta) => {
+                    if let Err(error) = self.files.save_meta(&meta) {
+                        tracing::warn!(%error, "when members were last proven identical could not be kept");
+                    }
+                }
                 Action::Contact { peer, address } => self.transport.set_contact(peer, &address),
                 Action::Disconnect { peer, forget: false } => self.transport.close(peer),
                 Action::Disconnect { peer, forget: true } => self.transport.forget(peer),
@@ -122,9 +133,10 @@ impl Protocol {
         Ok(())
     }
 
-    fn send(&self, to: model::NodeId, frame: OutFrame) {
+    fn send(&self, to: model::NodeId, frame: OutFrame, may_be_lost: bool) {
         match self.transport.try_send(to, frame) {
             Ok(()) | Err(SendError::NoAddress | SendError::Stopping) => {}
+            Err(_) if may_be_lost => tracing::debug!(%to, "no room for a rumor"),
             // A session must never see a later frame where an earlier one is missing: the connection ends, and
             // with it, on both sides, every session that ran over it.
             Err(error @ (SendError::Full | SendError::Length)) => {
@@ -148,9 +160,10 @@ impl Protocol {
     /// What the transport tells, in the core's terms.
     fn translate(&mut self, incoming: Incoming) -> Option<Event> {
         match incoming {
-            Incoming::Accepted { peer, life, .. } | Incoming::Dialed { peer, life, .. } => {
-                Some(Event::Connected { peer, life })
+            Incoming::Accepted { peer, life, contact, .. } => {
+                Some(Event::Connected { peer, life, address: Some(contact.gossip) })
             }
+            Incoming::Dialed { peer, life, .. } => Some(Event::Connected { peer, life, address: None }),
             Incoming::Frame { peer, life, bytes } => match wire::decode(&bytes) {
                 Ok(frame) => Some(Event::Frame { from: peer, life, frame }),
                 Err(error) => {
@@ -175,4 +188,23 @@ impl Protocol {
             Incoming::Datagram { bytes, .. } => Some(Event::Heartbeat { bytes }),
         }
     }
+}
+
+/// Keys that may be told on with one event.
+const KEYS_TOGETHER_MAX: usize = 1_024;
+
+/// Clients' writes that wait in the mailbox become one event. Anything else found there is handed back to be next.
+fn together(first: Event, events: &mut mpsc::Receiver<Event>, tell: &mpsc::UnboundedSender<Event>) -> Event {
+    let Event::Wrote { mut keys } = first else { return first };
+    while keys.len() < KEYS_TOGETHER_MAX {
+        match events.try_recv() {
+            Ok(Event::Wrote { keys: more }) => keys.extend(more),
+            Ok(other) => {
+                let _ = tell.send(other);
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    Event::Wrote { keys }
 }

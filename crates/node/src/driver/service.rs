@@ -83,7 +83,7 @@ impl NodeService {
         member.durable(updated.seq).await.map_err(|error| member.write_failed(&error))?;
         if updated.changed {
             // A full mailbox loses a rumor, which anti-entropy makes good.
-            let _ = member.events.try_send(Event::Wrote { key: key.clone() });
+            let _ = member.events.try_send(Event::Wrote { keys: vec![key.clone()] });
         }
         drop(_under_way);
         Ok((member, created, updated.entry))
