@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use jiff::Timestamp;
-use support::{Cluster, QUICK, Workload};
+use support::{Cluster, QUICK, Workload, noise};
 
 #[test]
 fn nothing_acknowledged_is_lost_when_nodes_are_killed_amid_writes() {
@@ -65,6 +65,9 @@ fn all_nodes_stop_cleanly_and_come_back_with_everything() {
     let mut idle = TcpStream::connect(cluster.nodes[0].http).unwrap();
     idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: n1\r\n\r\n").unwrap();
     assert!(idle.read(&mut [0; 512]).unwrap() > 0);
+    // Neither must one that stops in the middle of a value.
+    let mut stalled = TcpStream::connect(cluster.nodes[1].http).unwrap();
+    stalled.write_all(b"PUT /v1/kv/half HTTP/1.1\r\nHost: n2\r\nContent-Length: 8\r\n\r\nhalf").unwrap();
     cluster.nodes.iter().for_each(|node| node.terminate());
     for node in &mut cluster.nodes {
         let status = node.wait_end();
@@ -76,6 +79,7 @@ fn all_nodes_stop_cleanly_and_come_back_with_everything() {
     assert_eq!(cluster.wait_proven(returned), root);
     let again: Vec<String> = cluster.nodes.iter().map(|node| node.view().node.id).collect();
     assert_eq!(again, ids);
+    cluster.assert_everywhere("half", None);
     for number in 0..150 {
         let expected = (number >= 50).then(|| number.to_string());
         cluster.assert_everywhere(&format!("k/{number}"), expected.as_deref());
@@ -104,4 +108,23 @@ fn a_node_that_stops_says_goodbye_and_acknowledged_writes_are_kept() {
     let ledger = workload.finish();
     cluster.wait_proven(returned);
     ledger.assert_kept_by(&all);
+}
+
+#[test]
+fn a_node_stops_although_a_peer_hangs() {
+    let mut cluster = Cluster::start(3, QUICK);
+    cluster.nodes[2].pause();
+    // More than the system keeps for a peer that does not read.
+    for number in 0..16 {
+        cluster.api(0).put(&format!("k/{number}"), noise(number, 1 << 20));
+    }
+    cluster.nodes[0].stop();
+    cluster.nodes[2].resume();
+    cluster.nodes[0].start_ready();
+    cluster.wait_proven(Timestamp::now());
+    for api in cluster.apis() {
+        for number in 0..16 {
+            assert!(api.value(&format!("k/{number}")) == Some(noise(number, 1 << 20)), "k/{number}");
+        }
+    }
 }

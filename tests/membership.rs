@@ -137,6 +137,27 @@ fn a_node_with_another_address_and_the_same_data_is_the_same_member() {
 }
 
 #[test]
+fn a_cluster_that_moved_as_a_whole_finds_itself_through_its_seeds() {
+    let mut cluster = Cluster::start(3, QUICK);
+    fill(cluster.api(0), 20);
+    let root = cluster.wait_equal_roots();
+    let ids: Vec<String> = cluster.nodes.iter().map(|node| node.view().node.id).collect();
+    for number in 0..3 {
+        cluster.nodes[number].stop();
+        let (http, gossip) = (cluster.ports.address(), cluster.ports.address());
+        (cluster.nodes[number].http, cluster.nodes[number].gossip) = (http, gossip);
+    }
+    // Only the one that all others have as a seed is known at its new address.
+    let seed = cluster.nodes[1].gossip;
+    cluster.nodes.iter_mut().for_each(|node| node.seeds = vec![seed]);
+    cluster.start_all();
+    assert_eq!(cluster.wait_proven(Timestamp::now()), root);
+    let again: Vec<String> = cluster.nodes.iter().map(|node| node.view().node.id).collect();
+    assert_eq!(again, ids);
+    assert_filled(cluster.api(2), 20);
+}
+
+#[test]
 fn a_killed_node_is_detected_as_down() {
     // By default settings: five seconds are promised, and noise is allowed for.
     let mut cluster = Cluster::start(3, &[]);
@@ -191,6 +212,9 @@ fn a_node_that_has_not_joined_waits_and_says_so() {
     }
     assert_eq!(api.fetch("/healthz").unwrap().status, 200);
     assert_eq!(api.view().unwrap().cluster, None);
+    // It can be stopped while it waits.
+    cluster.nodes[1].stop();
+    cluster.nodes[1].start();
     // Its seed comes up later than itself.
     cluster.nodes[0].start_ready();
     cluster.nodes[1].wait_ready();
