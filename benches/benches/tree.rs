@@ -59,7 +59,7 @@ fn change(c: &mut Criterion) {
 
 fn root(c: &mut Criterion) {
     let (tree, _) = filled(1_000_000);
-    c.bench_function("tree/root/1M", |b| b.iter(|| std::hint::black_box(&tree).root()));
+    c.bench_function("tree/root of 1M", |b| b.iter(|| std::hint::black_box(&tree).root()));
 }
 
 /// What a write costs while a session is open.

@@ -180,6 +180,7 @@ impl Core {
         match state {
             LivenessState::Alive if !was_up => {
                 tracing::info!(member = %name, "up");
+                self.peers.entry(peer).or_default().returned = true;
                 self.introduce(peer);
                 let jitter = WELCOME_JITTER.mul_f64(self.rng.random_range(0.0..1.0));
                 self.schedule.soon(peer, env.now.mono + jitter);
@@ -228,7 +229,8 @@ impl Core {
         self.end_sessions_with(peer, env);
         let known = self.peers.entry(peer).or_default();
         let left = known.life;
-        *known = Peer { life: Some(life), left, up: known.up, root: known.root, ..Peer::default() };
+        let (up, root) = (known.up, known.root);
+        *known = Peer { life: Some(life), left, up, root, returned: true, ..Peer::default() };
         self.introduce(peer);
         self.schedule.soon(peer, env.now.mono);
     }

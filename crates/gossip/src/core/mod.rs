@@ -90,6 +90,8 @@ struct Peer {
     skew_ms: u64,
     introduced: bool,
     up: bool,
+    /// No session with it was completed since it came or returned.
+    returned: bool,
     /// It said goodbye: that it is down is no news.
     leaving: bool,
 }

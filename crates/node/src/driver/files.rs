@@ -86,6 +86,11 @@ impl NodeFiles {
         self.dir.engine()
     }
 
+    /// Whether there is an engine's folder with anything in it.
+    pub fn has_engine(&self) -> bool {
+        self.dir.engine().join("db").exists()
+    }
+
     /// The data directory.
     pub fn path(&self) -> PathBuf {
         self.dir.path().to_owned()

@@ -233,6 +233,11 @@ impl Node {
         inbox: &mut Inbox,
         tokens: (&CancellationToken, &CancellationToken),
     ) -> Result<Ended, Fatal> {
+        // Noted before the engine makes its folder anew: a node killed in between must not forget that it is behind.
+        if meta.caught_up && meta.roster.len() > 1 && !self.files.has_engine() {
+            meta.caught_up = false;
+            self.save(&meta)?;
+        }
         let (store, lost) = self.open_store(&meta).await?;
         if lost && meta.caught_up && meta.roster.len() > 1 {
             tracing::warn!(
