@@ -12,7 +12,7 @@ use std::process::Stdio;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use support::{Api, Cluster, QUICK, Ran, SOON, mangrove, noise, run};
+use support::{Api, Cluster, Killed, QUICK, Ran, SOON, mangrove, noise, run, signal};
 
 /// Runs a command against a node.
 fn ask(api: Api, arguments: &[impl AsRef<OsStr>]) -> Ran {
@@ -176,6 +176,34 @@ fn every_readable_file_under_a_folder_is_imported_and_what_was_skipped_is_said()
     let summary = json(&ask(api, &[&arguments[..], &["--json"]].concat()).expect(0));
     assert_eq!((&summary["files"], summary["skipped"].as_array().unwrap().len()), (&302.into(), 2));
     fails(ask(api, &["import", "--dir", "/nowhere at all"]), 2, "/nowhere at all");
+}
+
+#[test]
+fn a_node_takes_its_settings_from_the_environment_and_from_a_file_and_logs_for_programs() {
+    let cluster = Cluster::planned(1, &[]);
+    let node = &cluster.nodes[0];
+    let (file, log) = (cluster.home().join("mangrove.toml"), cluster.home().join("log"));
+    let toml = format!("name = \"of-the-file\"\nlog_format = \"json\"\nhttp = \"{}\"\n", node.http);
+    fs::write(&file, toml).unwrap();
+    let mut serve = mangrove();
+    serve.args(["serve", "--data-dir", node.data_dir.to_str().unwrap(), "--config"]).arg(&file);
+    serve.env("MANGROVE_GOSSIP", node.gossip.to_string()).env("MANGROVE_NAME", "of-the-environment");
+    let mut running = Killed(serve.stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
+    let view = support::until("the node is ready", SOON, || {
+        let ready = node.api().fetch("/readyz")?;
+        if ready.status == 200 { node.api().view() } else { Err(ready.text()) }
+    });
+    assert_eq!((view.node.name.as_str(), view.node.gossip), ("of-the-environment", node.gossip.to_string()));
+    // Ctrl-C.
+    assert!(signal(running.0.id(), "INT"));
+    let ended = support::until("its end", SOON, || running.0.try_wait().unwrap().ok_or_else(String::new));
+    assert_eq!(ended.code(), Some(0));
+    let log = fs::read_to_string(&log).unwrap();
+    assert!(log.lines().count() > 1);
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use jiff::Timestamp;
-use support::{Api, Ports, SOON, is_running, mangrove, run, signal, until};
+use support::{Api, Killed, Ports, SOON, is_running, mangrove, run, signal, until};
 use tempfile::TempDir;
 
 /// A running `dev`, what it has printed, and the processes it has told of.
@@ -150,7 +150,7 @@ fn a_killed_node_rejoins_by_the_command_that_was_printed() {
     let log = File::create(dev.home.path().join("again.log")).unwrap();
     let mut again = Command::new("sh");
     again.args(["-c", &format!("exec {}", killed.command)]).current_dir("/").stdin(Stdio::null());
-    let mut again = again.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    let mut again = Killed(again.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     let returned = Timestamp::now();
     until("the node rejoined and is proven identical", SOON, || {
         let view = dev.api(1).view()?;
@@ -159,8 +159,8 @@ fn a_killed_node_rejoins_by_the_command_that_was_printed() {
         if proven("n1") && proven("n3") { Ok(()) } else { Err(view.summary()) }
     });
     wait_value(dev.api(1), "b", "2");
-    assert!(signal(again.id(), "TERM"));
-    assert_eq!(wait_end(&mut again), Some(0));
+    assert!(signal(again.0.id(), "TERM"));
+    assert_eq!(wait_end(&mut again.0), Some(0));
     dev.stop();
 }
 

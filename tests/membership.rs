@@ -194,6 +194,10 @@ fn nodes_that_start_together_found_one_cluster() {
 #[test]
 fn a_node_that_has_not_joined_waits_and_says_so() {
     let mut cluster = Cluster::planned(2, QUICK);
+    // Seeds may be names.
+    let seed = format!("localhost:{}", cluster.nodes[0].gossip.port());
+    cluster.nodes[1].seeds.clear();
+    cluster.nodes[1].flags.extend(["--join".to_owned(), seed]);
     cluster.nodes[1].start();
     let api = cluster.api(1);
     until("an answer while not joined", SOON, || {

@@ -20,7 +20,7 @@ pub use inputs::{Input, noise, real_files};
 pub use ledger::Ledger;
 pub use node::{Node, QUICK};
 pub use ports::Ports;
-pub use process::{Ran, is_running, mangrove, run, signal};
+pub use process::{Killed, Ran, is_running, mangrove, run, signal};
 pub use view::{Member, View};
 pub use wait::{SOON, until};
 pub use workload::Workload;

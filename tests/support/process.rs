@@ -43,6 +43,17 @@ impl Ran {
     }
 }
 
+/// A process that does not outlive its test.
+#[derive(Debug)]
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Runs a command to its end. One that is still running after `within` is killed and fails the test.
 #[track_caller]
 pub fn run(command: &mut Command, within: Duration) -> Ran {
