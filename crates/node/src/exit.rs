@@ -30,7 +30,7 @@ pub enum Fatal {
     /// changed.
     #[error(
         "the data directory {} belongs to cluster {ours}, but the seeds are members of cluster {theirs}: \
-         correct --join, or choose an empty --data-dir to join as a new node",
+         correct --join; to join theirs as a new node, with nothing of this data, choose an empty --data-dir",
         path.display()
     )]
     OtherCluster {
@@ -43,7 +43,7 @@ pub enum Fatal {
     },
 
     /// The data directory cannot be made, read or written.
-    #[error("the data directory {} cannot be used: {reason}; correct its owner and mode, or choose another with --data-dir", path.display())]
+    #[error("the data directory {} cannot be used: {reason}; see to its owner, its mode, free space and damaged files, or choose another with --data-dir", path.display())]
     DataDirUnusable {
         /// The data directory.
         path: PathBuf,

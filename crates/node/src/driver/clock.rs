@@ -30,6 +30,8 @@ pub struct SharedClock {
     /// Held while the file is written, so that reservations reach the disk in order.
     file: Mutex<PathBuf>,
     used: AtomicBool,
+    /// Why the last reservation could not be written.
+    failure: Mutex<Option<String>>,
 }
 
 impl SharedClock {
@@ -45,6 +47,7 @@ impl SharedClock {
             clock: Mutex::new(Clock::new(Hlc::from_u64(bits))),
             file: Mutex::new(file),
             used: AtomicBool::new(true),
+            failure: Mutex::default(),
         });
         let weak = Arc::downgrade(&clock);
         // Without the thread each write would wait for its own reservation: slower, nothing worse.
@@ -80,9 +83,17 @@ impl SharedClock {
         }
         let upto = clock.wants_reservation(wall_ms()).unwrap_or(at_least).max(at_least);
         drop(clock);
-        small_file::save(&file, FORM, &upto.as_u64().to_be_bytes())?;
+        let saved = small_file::save(&file, FORM, &upto.as_u64().to_be_bytes());
+        let why = saved.as_ref().err().map(ToString::to_string);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        saved?;
         self.lock().reserved(upto);
         Ok(())
+    }
+
+    /// Why no reservation can be written at the moment, if that is so: then no write is taken. It is tried again.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes all later timestamps lie above `at`.
@@ -116,7 +127,7 @@ fn look_after(clock: &Weak<SharedClock>) {
     loop {
         thread::sleep(LOOKED_AFTER);
         let Some(clock) = clock.upgrade() else { return };
-        if clock.used.swap(false, Ordering::Relaxed)
+        if (clock.used.swap(false, Ordering::Relaxed) || clock.failure().is_some())
             && let Err(error) = clock.renew()
         {
             tracing::error!(%error, "the clock's reservation cannot be written");

@@ -54,7 +54,8 @@ fn facts(member: &Member) -> ClusterFacts {
 /// then takes no more writes.
 ///
 /// `with_data` is whether the node started on the record of a former life: a data directory of one cluster and seeds of
-/// another are then a mistake, unless one of the two clusters has nothing to lose and gives way.
+/// another are then a mistake, unless one of the two clusters has nothing to lose and gives way, or some seed is not of
+/// another cluster or does not answer.
 ///
 /// # Errors
 /// [`Fatal::OtherCluster`], by the first round only.
@@ -66,7 +67,10 @@ pub(super) async fn until_dissolved(node: &Node, member: &Arc<Member>, with_data
     }
     loop {
         if may_refuse || wants_seeds(member) {
-            for (seed, result) in node.ask_seeds(member.cluster).await {
+            let results = node.ask_seeds(member.cluster).await;
+            // One seed alone may be the stray, wiped and founded anew while the others were down.
+            may_refuse &= results.iter().all(|(_, result)| other_cluster(result).is_some());
+            for (seed, result) in results {
                 if heard(node, member, &seed, result, may_refuse).await? {
                     return Ok(());
                 }

@@ -8,12 +8,14 @@
 //! | `member` | what the node is at the moment |
 //! | `protocol` | the thread that runs the protocol |
 //! | `greeting` | a member asks its seeds whether they are of its cluster |
+//! | `limits` | connections, by the files that may be open |
 //! | `service` | what the HTTP API asks of the node |
 //! | `wires` | the transport's own thread |
 
 mod clock;
 mod files;
 mod greeting;
+mod limits;
 mod looking;
 mod member;
 mod protocol;
@@ -34,7 +36,7 @@ use gossip::roster::Contact;
 use gossip::session::SessionConfig;
 use gossip::time::Now;
 use gossip::wire::WIRE_VERSION;
-use http_api::{RouterOptions, ServeOptions};
+use http_api::RouterOptions;
 use model::{Hlc, TokenKey, WriterId};
 use storage::{Flusher, SledEngine, SledOptions, Store};
 use tokio::net::TcpListener;
@@ -175,7 +177,7 @@ fn addresses(settings: &Settings, http: SocketAddr, gossip: SocketAddr) -> (Stri
 
 async fn serve_http(listener: TcpListener, present: Arc<Present>, draining: CancellationToken) {
     let router = http_api::router(Arc::new(NodeService::new(present)), RouterOptions::default());
-    let cut = http_api::serve(listener, router, ServeOptions::default(), draining.cancelled_owned()).await;
+    let cut = http_api::serve(listener, router, limits::serve_options(), draining.cancelled_owned()).await;
     if cut > 0 {
         tracing::warn!(connections = cut, "cut off connections that did not end in time");
     }

@@ -96,7 +96,7 @@ async fn reserve(member: &Arc<Member>, need: NeedReservation) -> Result<(), Serv
     let reserved = tokio::task::spawn_blocking(move || clock.reserve(need.at_least)).await;
     match reserved {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(ServiceError::Stopped {
+        Ok(Err(error)) => Err(ServiceError::NotReady {
             reason: format!("the clock's reservation cannot be written: {error}"),
         }),
         Err(error) => Err(ServiceError::Internal { reason: error.to_string() }),
@@ -257,6 +257,11 @@ impl Present {
         let Some(member) = self.member() else { return Some(self.report()) };
         if let Some(reason) = member.store.failure() {
             return Some(format!("the store has stopped: {reason}"));
+        }
+        if let Some(reason) = member.clock.failure() {
+            return Some(format!(
+                "no write can be taken: the clock's reservation cannot be written: {reason}"
+            ));
         }
         match &member.status.borrow().serving {
             Serving::Yes => None,

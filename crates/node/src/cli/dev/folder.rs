@@ -61,7 +61,22 @@ impl Folder {
             }
             Ok(())
         };
+        self.refuse_if_in_use()?;
         removed().map_err(|error| unusable(&self.path, &error))
+    }
+
+    /// A node that was started again by hand outlives its `dev`: its data must not be taken from under it.
+    fn refuse_if_in_use(&self) -> Result<(), CliError> {
+        let folders = fs::read_dir(&self.path).map_err(|error| unusable(&self.path, &error))?;
+        for folder in folders.filter_map(Result::ok).map(|folder| folder.path()) {
+            if !folder.join("lock").is_file() {
+                continue;
+            }
+            if let Err(error @ storage::DirError::InUse { .. }) = storage::DataDir::lock(&folder) {
+                return Err(CliError::Refused(format!("nothing was emptied: {error}; stop that node first")));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -122,6 +137,21 @@ mod tests {
         folder.empty().unwrap();
         assert!(outside.join("kept").exists());
         assert!(!folder.path.join("link").exists());
+    }
+
+    #[test]
+    fn the_data_of_a_running_node_is_not_emptied() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&home.path().join("dev")).unwrap();
+        fs::create_dir_all(folder.path.join("n1")).unwrap();
+        let running = storage::DataDir::lock(&folder.path.join("n3")).unwrap();
+        let refused = folder.empty().unwrap_err();
+        assert_eq!(refused.exit_code(), 2);
+        assert!(refused.message().unwrap().contains("nothing was emptied"));
+        assert!(folder.path.join("n1").exists());
+        drop(running);
+        folder.empty().unwrap();
+        assert!(!folder.path.join("n1").exists());
     }
 
     #[test]
