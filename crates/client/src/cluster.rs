@@ -32,9 +32,9 @@ pub struct ClusterView {
 /// The node that answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
-    /// Whether it serves reads and writes.
+    /// Whether it serves reads and writes; `None` from a node that does not say.
     #[serde(default)]
-    pub ready: bool,
+    pub ready: Option<bool>,
     /// Why not.
     #[serde(default)]
     pub reason: Option<String>,

@@ -298,11 +298,11 @@ impl fmt::Display for Seed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unasked => f.write_str("not asked yet"),
-            Self::Unreachable(why) => write!(f, "unreachable: {why}"),
-            Self::Itself => f.write_str("is this node itself"),
-            Self::NotJoinedYet => f.write_str("has not joined a cluster yet"),
-            Self::Refused(refusal) => write!(f, "refused: {refusal}"),
-            Self::BadAnswer => f.write_str("answered with a roster that this node is not in"),
+            Self::Unreachable(why) => write!(f, "the seed is unreachable: {why}"),
+            Self::Itself => f.write_str("the seed is this node itself"),
+            Self::NotJoinedYet => f.write_str("the seed has not joined a cluster yet"),
+            Self::Refused(refusal) => write!(f, "the seed refused: {refusal}"),
+            Self::BadAnswer => f.write_str("the seed answered with a roster that this node is not in"),
         }
     }
 }
@@ -311,7 +311,7 @@ impl fmt::Display for FoundingReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "not joined yet, asked {} times", self.rounds)?;
         for (seed, said) in &self.seeds {
-            write!(f, "; {seed} {said}")?;
+            write!(f, "; {seed}: {said}")?;
         }
         match self.waits_for {
             Some(node) => write!(f, "; node {node} may found too and goes first"),

@@ -172,7 +172,7 @@ impl From<ServiceError> for Problem {
         match error {
             ServiceError::NotReady { reason } => Problem::passing(
                 Kind::NotReady,
-                format!("{} Nothing was stored; try again, or another node.", sentence(&reason)),
+                format!("{} Nothing was read or stored; try again, or another node.", sentence(&reason)),
             ),
             ServiceError::Stopped { reason } => Problem::new(
                 Kind::Stopped,

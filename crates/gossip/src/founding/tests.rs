@@ -80,7 +80,12 @@ fn with_seeds_a_node_asks_for_ever() {
     let report = founding.report(at(600_000));
     assert!((240..=420).contains(&report.rounds), "{} rounds in ten minutes", report.rounds);
     let line = report.to_string();
-    assert!(line.ends_with("; b:7711 unreachable: refused; c:7711 unreachable: refused"), "{line}");
+    assert!(
+        line.ends_with(
+            "; b:7711: the seed is unreachable: refused; c:7711: the seed is unreachable: refused"
+        ),
+        "{line}"
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ async fn the_cluster_is_told_in_the_names_of_the_api() {
         serde_json::json!({
             "cluster": "07070707070707070707070707070707",
             "node": {
-                "id": "0000000000000001", "name": "a", "version": "0.1.0",
+                "ready": true, "reason": null, "id": "0000000000000001", "name": "a", "version": "0.1.0",
                 "http": "127.0.0.1:7710", "gossip": "127.0.0.1:7711",
             },
             "root": "abcd",

@@ -176,7 +176,7 @@ impl Cluster {
         }
         self.show_logs();
         if killed.is_empty() {
-            show("all nodes have stopped\n");
+            show("all nodes that dev started have stopped\n");
             return Ok(());
         }
         Err(CliError::Failed(format!("{} did not stop in time and had to be killed", killed.join(", "))))

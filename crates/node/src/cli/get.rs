@@ -49,7 +49,13 @@ pub(crate) async fn run(arguments: Get) -> Result<(), CliError> {
     let got = remote.get(&key).await?;
     let value = got.value.ok_or_else(missing)?.bytes;
     match arguments.output.filter(|path| path != Path::new("-")) {
-        None => output::print(&value)?,
+        None => {
+            output::print(&value)?;
+            // A person's prompt should not stick to the value; a program gets it byte for byte.
+            if Screen::stdout().terminal && !value.ends_with(b"\n") {
+                output::print("\n")?;
+            }
+        }
         Some(path) => std::fs::write(&path, &value)
             .map_err(|error| CliError::Failed(format!("{} cannot be written: {error}", path.display())))?,
     }

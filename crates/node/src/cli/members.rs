@@ -24,6 +24,9 @@ pub(crate) async fn run(arguments: Members) -> Result<(), CliError> {
     if arguments.json {
         return output::print_json(&view.members);
     }
+    if view.cluster.is_none() {
+        output::say("not a member of a cluster yet");
+    }
     let rows: Vec<Row> = view.members.iter().map(|member| Row::heard(member, &view.node)).collect();
     output::print(text(Screen::stdout(), &rows))
 }

@@ -10,7 +10,7 @@ use super::error::CliError;
 /// Where output goes and what it may look like there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Screen {
-    /// Whether a person watches: tables get lines, long work gets a progress bar.
+    /// Whether a person watches: long work gets a progress bar.
     pub(crate) terminal: bool,
     /// Whether colour is wanted.
     pub(crate) colour: bool,
@@ -46,15 +46,14 @@ impl Screen {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
-    /// A table: with lines on a terminal, columns and nothing else where piped. Ends with a newline.
+    /// A table: columns and nothing else, so that it fits a narrow terminal. Ends with a newline.
     pub(crate) fn table(self, header: &[&str], rows: Vec<Vec<Coloured>>) -> String {
         let mut table = Table::new();
         // Cells are never broken: a terminal wraps a whole line better than a table its columns.
         table.set_content_arrangement(ContentArrangement::Disabled);
-        if self.terminal {
-            table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-        } else {
-            table.load_preset(presets::NOTHING).force_no_tty();
+        table.load_preset(presets::NOTHING);
+        if !self.colour {
+            table.force_no_tty();
         }
         table.set_header(header.iter().copied());
         for row in rows {
@@ -62,8 +61,9 @@ impl Screen {
         }
         let mut text = String::new();
         for line in table.to_string().lines() {
-            // The first column's padding is a blank in front of every line, the last one's behind it.
-            text.push_str(line.strip_prefix(' ').filter(|_| !self.terminal).unwrap_or(line).trim_end());
+            // The first column's padding is a blank in front of every line, the last one's behind it. A coloured cell
+            // begins with that blank inside of its colour.
+            text.push_str(line.strip_prefix(' ').unwrap_or(line).trim_end());
             text.push('\n');
         }
         text

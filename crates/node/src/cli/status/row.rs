@@ -71,7 +71,7 @@ impl Row {
     /// Takes what the member says of itself.
     pub(crate) fn take_word(&mut self, word: &ClusterView) {
         self.answered = true;
-        self.ready = Some(word.node.ready);
+        self.ready = word.node.ready;
         self.reason = word.node.reason.clone();
         self.keys = Some(word.keys);
         self.tombstones = Some(word.tombstones);

@@ -24,7 +24,8 @@ impl Report {
     pub(crate) fn new(cluster: Option<String>, members: Vec<Row>) -> Self {
         let roots: BTreeSet<Option<&str>> =
             members.iter().filter(|row| row.belongs()).map(Row::own_root).collect();
-        let identical = roots.len() == 1 && !roots.contains(&None);
+        let all_ready = members.iter().filter(|row| row.belongs()).all(|row| row.ready != Some(false));
+        let identical = cluster.is_some() && all_ready && roots.len() == 1 && !roots.contains(&None);
         Self { cluster, identical, members }
     }
 
@@ -72,8 +73,13 @@ impl Report {
         if self.identical {
             return (Colour::Green, format!("all {all} roots are equal: the members hold the same data"));
         }
-        let equal = self.common_root().map_or(1, |(_, count)| count);
-        let roots = format!("{equal} of {all} roots are equal");
+        let roots = match self.common_root() {
+            Some((_, equal)) => format!("{equal} of {all} roots are equal"),
+            None => format!("the {all} roots differ"),
+        };
+        if silent.is_empty() && self.belonging().any(|row| row.ready == Some(false)) {
+            return (Colour::Red, roots);
+        }
         if silent.is_empty() {
             return (Colour::Yellow, format!("{roots}; repair brings them together"));
         }
@@ -123,7 +129,9 @@ impl Row {
     }
 
     fn root_cell(&self, common: Option<&str>) -> Coloured {
-        let Some(root) = self.root.as_deref() else { return Coloured::of(Colour::Yellow, "?") };
+        let Some(root) = self.root.as_deref().filter(|root| !root.is_empty()) else {
+            return Coloured::of(Colour::Yellow, "?");
+        };
         let agrees = common == Some(root);
         let short: String = harmless(root).chars().take(ROOT_CHARS).collect();
         let mark = if agrees { "=" } else { "≠" };
