@@ -208,7 +208,12 @@ impl Core {
             }
             return;
         }
-        if self.peers.entry(peer).or_default().life != Some(life) {
+        let known = self.peers.entry(peer).or_default();
+        if known.left == Some(life) {
+            // A connection of an earlier life that was looked at late. Lives never come back.
+            return;
+        }
+        if known.life != Some(life) {
             self.new_life(peer, life, env);
         }
         if self.liveness.state(peer) == LivenessState::Down {
