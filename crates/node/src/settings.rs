@@ -1,6 +1,6 @@
 //! What a node is told before it starts: flags over `MANGROVE_*` over a TOML file over the defaults.
 //!
-//! [`layers`] collects what was said and by whom, [`values`] reads single values with their units, [`check`]
+//! `layers` collects what was said and by whom, `values` reads single values with their units, `check`
 //! turns both into [`Settings`] or into one sentence that says what to write instead.
 
 mod check;

@@ -142,7 +142,7 @@ impl JoinRequest {
         encode(self)
     }
 
-    /// The request that these bytes are; not checked further, see [`super::sponsor`].
+    /// The request that these bytes are; not checked further, see [`super::sponsor()`].
     ///
     /// # Errors
     /// What is wrong with the bytes.
