@@ -50,6 +50,11 @@ impl Context {
         &self.greatest
     }
 
+    /// The greatest timestamp it covers a dot of; [`Hlc::ZERO`] when it covers none.
+    pub fn newest(&self) -> Hlc {
+        self.greatest.values().copied().max().unwrap_or_default().max(self.floor)
+    }
+
     /// How many writers are named: what the limit on components counts.
     pub fn components(&self) -> usize {
         self.greatest.len()

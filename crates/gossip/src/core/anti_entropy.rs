@@ -150,13 +150,7 @@ impl Core {
         for step in steps {
             match step {
                 Step::Send { frame, after } => self.send(peer, Frame::Session { id, body: frame }, after),
-                Step::Merge(entries) => {
-                    for (_, entry) in &entries {
-                        self.observe(peer, entry, env);
-                    }
-                    let op = self.op(Op::Session(id));
-                    self.out.push_back(Action::Merge { op, entries });
-                }
+                Step::Merge(entries) => self.merge(peer, Op::Session(id), entries, env),
                 Step::Again => {
                     self.searching.insert(id);
                 }

@@ -140,9 +140,9 @@ impl Core {
         self.say(from, Frame::PromiseAnswer(answer));
     }
 
-    pub(super) fn promise_answered(&mut self, from: NodeId, answer: Answer, _env: Env<'_>) {
+    pub(super) fn promise_answered(&mut self, from: NodeId, answer: &Answer) {
         if let Some(running) = self.evictions.running.get_mut(&answer.ask.target) {
-            running.eviction.heard(from, &answer);
+            running.eviction.heard(from, answer);
         }
     }
 }

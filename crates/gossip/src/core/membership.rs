@@ -241,7 +241,7 @@ impl Core {
     }
 
     /// A frame from a node that is no member here, or came while this node is none.
-    pub(super) fn stranger(&mut self, from: NodeId, frame: &Frame, _env: Env<'_>) {
+    pub(super) fn stranger(&mut self, from: NodeId, frame: &Frame) {
         if let Frame::Session { id, body: SessionFrame::Open(_) } = frame {
             let body = SessionFrame::Abort(AbortReason::NotMember);
             self.say(from, Frame::Session { id: *id, body });

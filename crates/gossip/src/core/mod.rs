@@ -234,7 +234,7 @@ impl Core {
         }
         // Every frame is checked: data flows only between members of both rosters (H12, H13).
         if !self.both_members(from) {
-            return self.stranger(from, &frame, env);
+            return self.stranger(from, &frame);
         }
         if self.peers.entry(from).or_default().life != Some(life) {
             self.new_life(from, life, env);
@@ -244,7 +244,7 @@ impl Core {
             Frame::Rumor(rumor) => self.rumor_came(from, rumor, env),
             Frame::RumorAnswer { batch, known } => self.rumors.answered(batch, &known),
             Frame::PromiseAsk(ask) => self.promise_asked(from, ask, env),
-            Frame::PromiseAnswer(answer) => self.promise_answered(from, answer, env),
+            Frame::PromiseAnswer(answer) => self.promise_answered(from, &answer),
             Frame::Session { id, body } => self.session_frame(from, id, body, env),
             Frame::Goodbye => self.goodbye_came(from, env),
         }

@@ -62,13 +62,9 @@ impl Core {
         if !self.may_spread() {
             return;
         }
-        for (_, entry) in &rumor.items {
-            self.observe(from, entry, env);
-        }
         let keys = rumor.items.iter().map(|(key, _)| key.clone()).collect();
         let Rumor { batch, answer, told, items } = rumor;
-        let op = self.op(Op::Rumor { from, batch, answer, told, keys });
-        self.out.push_back(Action::Merge { op, entries: items });
+        self.merge(from, Op::Rumor { from, batch, answer, told, keys }, items, env);
     }
 
     /// What was news is passed on; what was not is told to the sender, if it still spreads it.
@@ -94,10 +90,18 @@ impl Core {
         }
     }
 
+    /// Has a peer's entries merged; `op` says what for.
+    pub(super) fn merge(&mut self, from: NodeId, op: Op, entries: Vec<(Key, Entry)>, env: Env<'_>) {
+        for (_, entry) in &entries {
+            self.observe(from, entry, env);
+        }
+        let op = self.op(op);
+        self.out.push_back(Action::Merge { op, entries });
+    }
+
     /// The clock learns of a peer's dots; one far ahead does not move it, and is shown by the peer's name.
-    pub(super) fn observe(&mut self, from: NodeId, entry: &Entry, env: Env<'_>) {
-        let Some(newest) = entry.context().greatest().values().max() else { return };
-        let skew = env.time.observe(*newest, env.now.wall_ms);
+    fn observe(&mut self, from: NodeId, entry: &Entry, env: Env<'_>) {
+        let skew = env.time.observe(entry.context().newest(), env.now.wall_ms);
         if skew.too_far {
             let peer = self.peers.entry(from).or_default();
             if peer.skew_ms == 0 {

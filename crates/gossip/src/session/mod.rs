@@ -29,7 +29,7 @@ mod incoming;
 mod machine;
 mod table;
 
-use model::{Entry, Key, NodeId};
+use model::{Entry, Key};
 use storage::{Seq, StoreError};
 use thiserror::Error;
 
@@ -136,13 +136,4 @@ pub struct Tally {
     pub received: u64,
     /// Searches made: 1, or 2 when the first missed something.
     pub searches: u8,
-}
-
-/// A running or ended session, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionView {
-    /// With whom.
-    pub peer: NodeId,
-    /// What it did so far.
-    pub tally: Tally,
 }

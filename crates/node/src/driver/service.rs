@@ -62,13 +62,13 @@ impl NodeService {
         fold: impl Fn(Entry, Option<&Context>, Dot, &WriteLimits) -> Result<Option<Entry>, Refusal>,
     ) -> Result<(Arc<Member>, bool, Entry), ServiceError> {
         let member = self.serving()?;
-        let _under_way = member.writes.enter().ok_or_else(|| self.not_ready())?;
+        let under_way = member.writes.enter().ok_or_else(|| self.not_ready())?;
         let seen = token.map(|text| member.open_token(key, text)).transpose()?;
         let mut created = false;
         let updated = loop {
             let outcome = member.store.update(key, |held| {
                 created = held.siblings().is_empty();
-                let newest = newest(&held).max(seen.as_ref().map_or(Hlc::ZERO, greatest));
+                let newest = held.context().newest().max(seen.as_ref().map_or(Hlc::ZERO, Context::newest));
                 let hlc = member.clock.stamp(newest).map_err(Decision::Clock)?;
                 let dot = Dot { hlc, writer: member.life };
                 fold(held, seen.as_ref(), dot, &member.limits).map_err(Decision::Refused)
@@ -85,7 +85,7 @@ impl NodeService {
             // A full mailbox loses a rumor, which anti-entropy makes good.
             let _ = member.events.try_send(Event::Wrote { keys: vec![key.clone()] });
         }
-        drop(_under_way);
+        drop(under_way);
         Ok((member, created, updated.entry))
     }
 }
@@ -101,14 +101,6 @@ async fn reserve(member: &Arc<Member>, need: NeedReservation) -> Result<(), Serv
         }),
         Err(error) => Err(ServiceError::Internal { reason: error.to_string() }),
     }
-}
-
-fn greatest(context: &Context) -> Hlc {
-    context.greatest().values().copied().max().unwrap_or(Hlc::ZERO).max(context.floor())
-}
-
-fn newest(entry: &Entry) -> Hlc {
-    greatest(entry.context())
 }
 
 fn refused(refusal: Refusal) -> ServiceError {
