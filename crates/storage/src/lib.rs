@@ -33,6 +33,6 @@ pub use memory::MemoryEngine;
 pub use opening::{OpenedSled, SledOptions};
 pub use sled::SledEngine;
 pub use store::{
-    CORRUPT_LISTED_MAX, CorruptRecord, Counts, LIST_BYTES_MAX, MergedBatch, OpenReport, Page, Seq, Store,
-    StoreError, UpdateError, Updated, VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId,
+    CORRUPT_LISTED_MAX, CorruptRecord, Counts, LIST_BYTES_MAX, MergedBatch, OpenReport, Page, RangeRows, Seq,
+    Store, StoreError, UpdateError, Updated, VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId,
 };

@@ -1,5 +1,6 @@
 //! The store: entries, names, tree and counts, kept in step.
 
+mod bulk;
 mod error;
 mod growth;
 mod list;
@@ -15,6 +16,7 @@ use merkle::{FrozenView, RangeDigest, Tree};
 use model::{DigestKey, Entry, Key};
 
 use crate::engine::{Batch, Engine, Space};
+pub use bulk::RangeRows;
 pub use error::{StoreError, UpdateError};
 pub use list::{LIST_BYTES_MAX, Page};
 pub use open::{CORRUPT_LISTED_MAX, CorruptRecord, OpenReport};
