@@ -13,6 +13,7 @@
 //! | [`liveness`] | who answers (SWIM) |
 //! | [`roster`] | who belongs |
 //! | [`founding`] | how a node without a cluster comes to one |
+//! | [`pace`] | how fast repair may go |
 //! | [`promise`] | removing a member that is down, by promises |
 //! | [`clock`] | the hybrid logical clock |
 //! | [`meta`] | what a node must remember of itself and its cluster |
@@ -24,6 +25,7 @@ pub mod core;
 pub mod founding;
 pub mod liveness;
 pub mod meta;
+pub mod pace;
 pub mod promise;
 pub mod roster;
 pub mod rumor;

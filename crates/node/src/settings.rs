@@ -11,6 +11,7 @@ mod tests;
 mod values;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,6 +37,17 @@ pub enum Durability {
     /// Within about a second after: a crash of the process or of the machine can take the last acknowledged writes
     /// that only this node had.
     Interval,
+}
+
+/// How repair finds what differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepairMethod {
+    /// By whichever is cheaper for what seems to differ (the default).
+    Auto,
+    /// Always by the tree.
+    Tree,
+    /// By the sketch wherever it can be decoded.
+    Sketch,
 }
 
 /// How log lines are written.
@@ -85,6 +97,18 @@ pub struct Settings {
     pub fanout: usize,
     /// When an acknowledged write is on disk.
     pub durability: Durability,
+    /// Bytes a second of repair, sent and taken in together, over all sessions; none for no limit. At
+    /// least 128 KiB, so that the largest value passes within the time of one session.
+    pub repair_max_bytes_per_second: Option<NonZeroU64>,
+    /// Whether repair is slowed down while clients' requests take longer than they did lately.
+    pub repair_governor: bool,
+    /// How repair finds what differs.
+    pub repair_method: RepairMethod,
+    /// Whether clients may cut this node off from the others for a bounded time.
+    pub allow_drills: bool,
+    /// Each frame and heartbeat is held back this long before it is sent, 0 to 5 s, so that a round trip takes twice as
+    /// long more: for tests and benchmarks.
+    pub transport_delay: Duration,
 }
 
 impl Settings {

@@ -5,6 +5,7 @@ use model::{Entry, Key, NodeId, WriterId};
 use storage::Seq;
 
 use crate::meta::Meta;
+use crate::pace::Foreground;
 use crate::roster::Roster;
 use crate::session::SessionId;
 use crate::wire::Frame;
@@ -82,6 +83,8 @@ pub enum Event {
         /// The roster.
         roster: Box<Roster>,
     },
+    /// How clients' requests went in the last window; comes four times a second.
+    Foreground(Foreground),
     /// The node is to stop: says goodbye. Nothing is done afterwards.
     Stop,
 }

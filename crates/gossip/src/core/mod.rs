@@ -34,6 +34,7 @@ use storage::Store;
 use crate::clock::Skew;
 use crate::liveness::{Liveness, LivenessConfig, LivenessState};
 use crate::meta::Meta;
+use crate::pace::{Governor, GovernorConfig};
 use crate::roster::Contact;
 use crate::rumor::Rumors;
 use crate::session::{Schedule, Session, SessionConfig, SessionId};
@@ -52,11 +53,18 @@ pub struct CoreConfig {
     pub sessions: SessionConfig,
     /// Heartbeats.
     pub liveness: LivenessConfig,
+    /// How fast repair may go.
+    pub governor: GovernorConfig,
 }
 
 impl Default for CoreConfig {
     fn default() -> Self {
-        Self { fanout: 4, sessions: SessionConfig::default(), liveness: LivenessConfig::default() }
+        Self {
+            fanout: 4,
+            sessions: SessionConfig::default(),
+            liveness: LivenessConfig::default(),
+            governor: GovernorConfig::default(),
+        }
     }
 }
 
@@ -105,6 +113,7 @@ pub struct Core {
     peers: BTreeMap<NodeId, Peer>,
     sessions: BTreeMap<SessionId, Session>,
     schedule: Schedule,
+    governor: Governor,
     rumors: Rumors,
     evictions: eviction::Evictions,
     ops: BTreeMap<u64, Op>,
@@ -135,6 +144,7 @@ impl Core {
         let liveness = Liveness::new(meta.node, meta.cluster, epoch, seed ^ SWIM, config.liveness.clone());
         let mut schedule = Schedule::new(config.sessions, env.now.mono, &mut rng);
         schedule.set_needed(!meta.caught_up);
+        let governor = Governor::new(config.governor, env.now.mono);
         let rumors = Rumors::new(meta.node, config.fanout);
         let mut core = Self {
             config,
@@ -144,6 +154,7 @@ impl Core {
             peers: BTreeMap::new(),
             sessions: BTreeMap::new(),
             schedule,
+            governor,
             rumors,
             evictions: eviction::Evictions::default(),
             ops: BTreeMap::new(),
@@ -176,6 +187,7 @@ impl Core {
             Event::Durable { op } => self.durable(op, env),
             Event::JoinAsked { reply, request } => self.join_asked(reply, &request, env),
             Event::StoreStopped { reason } => self.store_stopped(reason, env),
+            Event::Foreground(window) => self.governor.foreground(env.now.mono, window),
             Event::RosterHeard { roster } => self.roster_heard(&roster, env),
             Event::Stop => self.stop(env),
         }
@@ -215,7 +227,7 @@ impl Core {
             self.save_evidence(env, EVIDENCE_SAVED_AFTER);
         }
         if std::mem::take(&mut self.changed) {
-            let status = Box::new(self.status());
+            let status = Box::new(self.status(env.now.mono));
             self.out.push_back(Action::Publish(status));
         }
         self.out.drain(..).collect()

@@ -1,9 +1,12 @@
 //! What people and programs see of a member: a snapshot, made anew when something changed.
 
+use std::time::Duration;
+
 use model::{ClusterId, NodeId};
 
 use super::Core;
 use crate::liveness::LivenessState;
+use crate::pace::GovernorStatus;
 use crate::session::{Session, Tally};
 
 /// Whether this node answers clients.
@@ -66,10 +69,12 @@ pub struct Status {
     pub serving: Serving,
     /// Every member, this node among them, by name.
     pub members: Vec<MemberStatus>,
+    /// How fast repair may go, as of this snapshot.
+    pub governor: GovernorStatus,
 }
 
 impl Core {
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self, now: Duration) -> Status {
         let mut members: Vec<MemberStatus> = self.meta.roster.members().map(|id| self.member(id)).collect();
         members.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
         Status {
@@ -78,6 +83,7 @@ impl Core {
             name: self.meta.name.clone(),
             serving: self.serving(),
             members,
+            governor: self.governor.status(now),
         }
     }
 

@@ -32,6 +32,7 @@ use gossip::core::{Core, CoreConfig, Env, Serving, Status};
 use gossip::founding::{JoinRequest, WireVersions};
 use gossip::liveness::LivenessConfig;
 use gossip::meta::Meta;
+use gossip::pace::{GovernorConfig, GovernorStatus};
 use gossip::roster::Contact;
 use gossip::session::SessionConfig;
 use gossip::time::Now;
@@ -348,7 +349,11 @@ impl Node {
             ..SessionConfig::default()
         };
         let fanout = if settings.rumors { settings.fanout } else { 0 };
-        CoreConfig { fanout, sessions, liveness: LivenessConfig::default() }
+        let governor = GovernorConfig {
+            max_bytes_per_second: settings.repair_max_bytes_per_second,
+            adaptive: settings.repair_governor,
+        };
+        CoreConfig { fanout, sessions, liveness: LivenessConfig::default(), governor }
     }
 
     fn identify(&self, meta: &Meta, life: WriterId, contact: &Contact) -> Result<(), Fatal> {
@@ -412,5 +417,6 @@ fn not_yet(meta: &Meta) -> Status {
         name: meta.name.clone(),
         serving: Serving::Behind,
         members: Vec::new(),
+        governor: GovernorStatus::default(),
     }
 }

@@ -1,17 +1,23 @@
 //! From settings as they were written to [`Settings`] that hold and fit together.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values::{self, NodeName, Written};
 use super::{
-    Durability, Flags, GOSSIP_PORT, HTTP_PORT, LogFormat, Settings, SettingsError, VALUE_BYTES_LIMIT,
+    Durability, Flags, GOSSIP_PORT, HTTP_PORT, LogFormat, RepairMethod, Settings, SettingsError,
+    VALUE_BYTES_LIMIT,
 };
 
 const REPAIR_INTERVAL_MIN: Duration = Duration::from_millis(10);
 const REPAIR_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 const FANOUT_MAX: usize = 64;
+/// The largest value must pass within one session, beside another one, and a frame well before its peer takes silence
+/// for the end.
+const REPAIR_BYTES_PER_SECOND_MIN: u64 = 128 << 10;
+const TRANSPORT_DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// Who said the value of a setting.
 type SaidBy<'a> = &'a dyn Fn(&str) -> String;
@@ -44,6 +50,21 @@ pub(crate) fn settings(written: &Flags, said_by: SaidBy<'_>) -> Result<Settings,
             .unwrap_or(1 << 20),
         fanout: reader.read("fanout", &written.fanout, fanout)?.unwrap_or(3),
         durability: reader.read("durability", &written.durability, durability)?.unwrap_or(Durability::Fsync),
+        repair_max_bytes_per_second: reader.read(
+            "repair_max_bytes_per_second",
+            &written.repair_max_bytes_per_second,
+            repair_rate,
+        )?,
+        repair_governor: reader
+            .read("repair_governor", &written.repair_governor, values::switch)?
+            .unwrap_or(true),
+        repair_method: reader
+            .read("repair_method", &written.repair_method, repair_method)?
+            .unwrap_or(RepairMethod::Auto),
+        allow_drills: reader.read("allow_drills", &written.allow_drills, values::switch)?.unwrap_or(false),
+        transport_delay: reader
+            .read("transport_delay", &written.transport_delay, transport_delay)?
+            .unwrap_or(Duration::ZERO),
     };
     let advertise_port = if settings.gossip.port() == 0 { GOSSIP_PORT } else { settings.gossip.port() };
     let advertise =
@@ -131,6 +152,25 @@ fn value_bytes(text: &str) -> Result<u64, String> {
 fn fanout(text: &str) -> Result<usize, String> {
     let members = text.parse().ok().filter(|members| (1..=FANOUT_MAX).contains(members));
     members.ok_or_else(|| "wants a number from 1 to 64".to_owned())
+}
+
+fn repair_rate(text: &str) -> Result<NonZeroU64, String> {
+    let rate = NonZeroU64::new(values::bytes(text)?).filter(|rate| rate.get() >= REPAIR_BYTES_PER_SECOND_MIN);
+    rate.ok_or_else(|| "wants 128KiB (a second) or more; leave it out for no limit".to_owned())
+}
+
+fn repair_method(text: &str) -> Result<RepairMethod, String> {
+    match text {
+        "auto" => Ok(RepairMethod::Auto),
+        "tree" => Ok(RepairMethod::Tree),
+        "sketch" => Ok(RepairMethod::Sketch),
+        _ => Err("wants auto, tree or sketch".to_owned()),
+    }
+}
+
+fn transport_delay(text: &str) -> Result<Duration, String> {
+    let delay = values::duration(text)?;
+    if delay <= TRANSPORT_DELAY_MAX { Ok(delay) } else { Err("wants 0s to 5s".to_owned()) }
 }
 
 /// Checks what single values cannot show.

@@ -102,10 +102,35 @@ pub struct Flags {
     #[arg(long, value_name = "fsync|interval", help_heading = "Tuning")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Written>,
+
+    /// Bytes a second that repair may send and take in, 128KiB or more [env: MANGROVE_REPAIR_MAX_BYTES_PER_SECOND] [default: no limit]
+    #[arg(long, value_name = "SIZE", help_heading = "Tuning")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair_max_bytes_per_second: Option<Written>,
+
+    /// Slow repair down while it makes clients wait: on or off [env: MANGROVE_REPAIR_GOVERNOR] [default: on]
+    #[arg(long, value_name = "on|off", help_heading = "Tuning")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair_governor: Option<Written>,
+
+    /// How repair finds what differs: auto, tree or sketch [env: MANGROVE_REPAIR_METHOD] [default: auto]
+    #[arg(long, value_name = "METHOD", help_heading = "Tuning")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair_method: Option<Written>,
+
+    /// Let clients cut this node off from the others for a bounded time, to practise [env: MANGROVE_ALLOW_DRILLS]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on", help_heading = "Tests and benchmarks")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_drills: Option<Written>,
+
+    /// Hold each frame and heartbeat back this long before it is sent, up to 5s [env: MANGROVE_TRANSPORT_DELAY] [default: 0s]
+    #[arg(long, value_name = "DURATION", help_heading = "Tests and benchmarks")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport_delay: Option<Written>,
 }
 
 /// The names of all settings, as the TOML file spells them.
-pub(crate) const KEYS: [&str; 16] = [
+pub(crate) const KEYS: [&str; 21] = [
     "data_dir",
     "http",
     "gossip",
@@ -122,6 +147,11 @@ pub(crate) const KEYS: [&str; 16] = [
     "value_bytes_max",
     "fanout",
     "durability",
+    "repair_max_bytes_per_second",
+    "repair_governor",
+    "repair_method",
+    "allow_drills",
+    "transport_delay",
 ];
 
 /// Collects the settings of a node: `flags` over the `MANGROVE_*` among `environment` over the TOML file
@@ -279,6 +309,11 @@ mod tests {
             value_bytes_max: some(),
             fanout: some(),
             durability: some(),
+            repair_max_bytes_per_second: some(),
+            repair_governor: some(),
+            repair_method: some(),
+            allow_drills: some(),
+            transport_delay: some(),
         };
         let mut named: Vec<String> = flags_layer(&all).unwrap().into_keys().collect();
         let mut known = KEYS.map(str::to_owned).to_vec();

@@ -1,3 +1,4 @@
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +41,36 @@ fn the_defaults_hold_on_one_machine() {
     assert_eq!(settings.durability, Durability::Fsync);
     assert!(settings.rumors && settings.anti_entropy && !settings.found && !settings.insecure);
     assert!(settings.join.is_empty());
+    assert_eq!(settings.repair_max_bytes_per_second, None);
+    assert_eq!(settings.repair_method, RepairMethod::Auto);
+    assert_eq!(settings.transport_delay, Duration::ZERO);
+    assert!(settings.repair_governor && !settings.allow_drills);
+}
+
+#[test]
+fn repair_is_told_its_rate_its_method_and_whether_to_give_way() {
+    let flags = Flags { repair_max_bytes_per_second: written("1MiB"), ..Flags::default() };
+    let variables = environment(&[
+        ("MANGROVE_REPAIR_GOVERNOR", "off"),
+        ("MANGROVE_REPAIR_METHOD", "sketch"),
+        ("MANGROVE_ALLOW_DRILLS", "on"),
+        ("MANGROVE_TRANSPORT_DELAY", "25ms"),
+    ]);
+    let (settings, warnings) = load(&flags, variables, None).unwrap();
+    assert!(warnings.is_empty());
+    assert_eq!(settings.repair_max_bytes_per_second.map(NonZeroU64::get), Some(1 << 20));
+    assert_eq!(settings.repair_method, RepairMethod::Sketch);
+    assert_eq!(settings.transport_delay, Duration::from_millis(25));
+    assert!(!settings.repair_governor && settings.allow_drills);
+    assert_eq!(
+        refused(&Flags { repair_max_bytes_per_second: written("0"), ..Flags::default() }, &[]),
+        "--repair-max-bytes-per-second is \"0\", but it wants 128KiB (a second) or more; leave it out for no limit"
+    );
+    assert_eq!(
+        refused(&Flags { transport_delay: written("6s"), ..Flags::default() }, &[]),
+        "--transport-delay is \"6s\", but it wants 0s to 5s"
+    );
+    assert!(refused_toml("repair_method = 'guess'").ends_with("but it wants auto, tree or sketch"));
 }
 
 #[test]

@@ -117,6 +117,29 @@ mod tests {
     }
 
     #[test]
+    fn settings_after_the_dashes_reach_every_node_as_serve_reads_them() {
+        use clap::Parser;
+
+        #[derive(Parser)]
+        struct Serve {
+            #[command(flatten)]
+            flags: crate::settings::Flags,
+            #[arg(long, default_value_t = false)]
+            stop_with_stdin: bool,
+        }
+        let extra = ["--allow-drills", "--transport-delay", "25ms", "--repair-governor", "off"];
+        let extra = extra.map(OsString::from);
+        for node in nodes(3, 7710, Path::new("d"), &extra).unwrap() {
+            let said =
+                Serve::try_parse_from(node.arguments.iter().chain([&"--stop-with-stdin".into()])).unwrap();
+            assert!(said.stop_with_stdin);
+            let (settings, _) = crate::settings::load(&said.flags, [], None).unwrap();
+            assert!(settings.allow_drills && !settings.repair_governor, "{}", node.name);
+            assert_eq!(settings.transport_delay.as_millis(), 25);
+        }
+    }
+
+    #[test]
     fn ports_past_the_last_are_refused() {
         assert!(nodes(2, 65_530, Path::new("d"), &[]).is_err());
         assert!(nodes(1, 65_534, Path::new("d"), &[]).is_ok());
