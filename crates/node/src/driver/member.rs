@@ -11,6 +11,7 @@ use storage::{Flusher, Seq, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 
 use super::clock::SharedClock;
+use super::drill::{DrillRefused, Drills};
 
 /// A member at work: what clients' requests need of it.
 pub struct Member {
@@ -102,6 +103,8 @@ pub struct Present {
     pub gossip: String,
     /// What a coordinator accepts.
     pub limits: WriteLimits,
+    #[allow(dead_code, reason = "the API begins drills next")]
+    drills: Drills,
     phase: RwLock<Phase>,
 }
 
@@ -112,9 +115,36 @@ enum Phase {
 
 impl Present {
     /// A node that looks for its cluster.
-    pub fn looking(node: NodeId, name: String, http: String, gossip: String, limits: WriteLimits) -> Self {
+    pub fn looking(
+        node: NodeId,
+        name: String,
+        (http, gossip): (String, String),
+        limits: WriteLimits,
+        drills: Drills,
+    ) -> Self {
         let phase = RwLock::new(Phase::Looking("starting".into()));
-        Self { node, name, http, gossip, limits, phase }
+        Self { node, name, http, gossip, limits, drills, phase }
+    }
+
+    /// Whether this node may be told to hold itself apart ([`Present::drill_isolate`]).
+    #[allow(dead_code, reason = "the API begins drills next")]
+    pub fn may_drill(&self) -> bool {
+        self.drills.may()
+    }
+
+    /// Holds this node apart from all others for this long; HTTP goes on. Says until when, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`DrillRefused`]: not allowed, or not 1 s to 10 min.
+    #[allow(dead_code, reason = "the API begins drills next")]
+    pub fn drill_isolate(&self, how_long: Duration) -> Result<u64, DrillRefused> {
+        self.drills.isolate(how_long)
+    }
+
+    /// Until when the drill lasts that runs now, in milliseconds since 1970.
+    #[allow(dead_code, reason = "the API begins drills next")]
+    pub fn drill(&self) -> Option<u64> {
+        self.drills.until_ms()
     }
 
     /// The member, if it is one.

@@ -36,6 +36,9 @@ pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>) {
                 continue;
             }
         };
+        if shared.isolation.holds() {
+            continue;
+        }
         match places.take(remote.ip()) {
             Some(place) => {
                 shared.spawn(accepted::serve(Arc::clone(&shared), stream, remote, place));

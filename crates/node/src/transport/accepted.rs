@@ -49,6 +49,7 @@ impl Accepted {
         let shared = Arc::clone(&self.shared);
         let first = tokio::select! {
             first = self.read_first() => first,
+            () = shared.isolation.begun() => return,
             () = shared.closing.cancelled() => return,
         };
         let Some(First { wire_min, wire_max, asks }) = first else { return };
@@ -105,7 +106,9 @@ impl Accepted {
             shared.tell(asked).await.ok()?;
             answered.await.ok()
         };
-        match timeout(shared.limits.join_time_max, answer).await {
+        let answer = timeout(shared.limits.join_time_max, answer);
+        let Some(answer) = shared.isolation.unless(answer).await else { return };
+        match answer {
             Ok(Some(answer)) if answer.len() <= shared.limits.frame_bytes_max => {
                 self.answer(Answer::Joined(answer)).await;
             }
@@ -176,6 +179,7 @@ impl Accepted {
             why = receiving => why,
             why = beat(writer, shared) => why,
             why = link.cord.ended() => why,
+            () = shared.isolation.begun() => Loss::Isolated,
             () = shared.closing.cancelled() => Loss::Stopping,
         }
     }

@@ -44,6 +44,9 @@ pub(super) async fn receive(socket: Arc<UdpSocket>, shared: Arc<Shared>) {
                 continue;
             }
         };
+        if shared.isolation.holds() {
+            continue;
+        }
         add(&shared.counters.datagrams_in);
         match buffer.get(..length) {
             Some(bytes) if length > 0 && length <= longest => {

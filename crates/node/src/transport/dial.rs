@@ -33,6 +33,8 @@ pub(super) enum DialError {
     Refused { remote: SocketAddr, refusal: Refusal },
     #[error("{remote} answered what it must not: {what}")]
     BadAnswer { remote: SocketAddr, what: String },
+    #[error("a drill holds this node apart")]
+    Isolated,
 }
 
 pub(super) type FrameReader = FramedRead<Patient<OwnedReadHalf>, LengthDelimitedCodec>;

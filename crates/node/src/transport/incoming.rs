@@ -125,6 +125,8 @@ pub enum Loss {
     Unreachable,
     /// A write that a frame tells of will never be durable.
     NotDurable,
+    /// A drill holds this node apart.
+    Isolated,
     /// This node is stopping.
     Stopping,
 }
@@ -143,6 +145,7 @@ impl fmt::Display for Loss {
             Loss::Asked => "closed by this node",
             Loss::Unreachable => "cannot be reached",
             Loss::NotDurable => "a write cannot be made durable",
+            Loss::Isolated => "a drill holds this node apart",
             Loss::Stopping => "this node is stopping",
         })
     }

@@ -86,12 +86,19 @@ impl JoinError {
         JoinError::NoAnswer { address: address.to_owned(), source: io::ErrorKind::NotFound.into() }
     }
 
+    /// This node is held apart from all others.
+    pub(super) fn isolated(address: &str) -> JoinError {
+        let source = io::Error::other("a drill holds this node apart");
+        JoinError::NoAnswer { address: address.to_owned(), source }
+    }
+
     fn from_dial(address: &str, error: DialError) -> JoinError {
         let address = address.to_owned();
         match error {
             DialError::Resolve { source, .. } => JoinError::Resolve { address, source },
             DialError::Io { source, .. } => JoinError::NoAnswer { address, source },
             DialError::Refused { refusal, .. } => JoinError::Refused { address, refusal },
+            DialError::Isolated => JoinError::isolated(&address),
             DialError::BadAnswer { what, .. } => JoinError::BadAnswer { address, what },
         }
     }

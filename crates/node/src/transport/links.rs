@@ -64,6 +64,10 @@ impl Links {
         }
     }
 
+    pub(super) fn close_all(&self, why: Loss) {
+        lock(&self.links).values().for_each(|link| link.cord.cut(why));
+    }
+
     /// Ends the peer's connection if it is of another life than this one.
     pub(super) fn close_other_life(&self, peer: NodeId, life: WriterId) {
         if let Some(link) = lock(&self.links).get(&peer)

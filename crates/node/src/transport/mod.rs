@@ -21,6 +21,7 @@ mod gate;
 mod hello;
 mod identity;
 mod incoming;
+mod isolation;
 mod join;
 mod limits;
 mod links;
@@ -202,11 +203,31 @@ impl Transport {
         self.shared.bad(from, Bad::Datagram, what);
     }
 
+    /// Holds this node apart from all others for this long, to practise a partition: connections end and none is made
+    /// or taken, datagrams are dropped in both directions, and nobody is asked or let to join. Ends by itself, or at once
+    /// with none; a later call takes the place of an earlier one. What is queued for peers waits, or is dropped as for
+    /// peers that cannot be reached.
+    pub fn isolate(&self, how_long: Option<Duration>) {
+        self.shared.isolation.set(how_long);
+        if how_long.is_none() {
+            return;
+        }
+        self.shared.links.close_all(Loss::Isolated);
+        for peer in lock(&self.shared.peers).values() {
+            peer.close(&self.shared, Loss::Isolated);
+        }
+    }
+
+    /// Whether [`Transport::isolate`] holds this node apart now.
+    pub fn is_isolated(&self) -> bool {
+        self.shared.isolation.holds()
+    }
+
     /// Queues a datagram for `host:port`. Never waits; a datagram may be lost, here too: when the
     /// queue is full, the name does not resolve or the bytes are too many, it is dropped and counted.
     pub fn send_to(&self, address: &str, bytes: Bytes) {
         let fits = !bytes.is_empty() && bytes.len() <= self.shared.limits.datagram_bytes_max;
-        if !fits || self.datagrams.try_send((address.to_owned(), bytes)).is_err() {
+        if !fits || self.is_isolated() || self.datagrams.try_send((address.to_owned(), bytes)).is_err() {
             add(&self.shared.counters.datagrams_dropped);
         }
     }
@@ -217,7 +238,8 @@ impl Transport {
     /// # Errors
     /// [`JoinError`] says what happened at the address that got furthest. Nothing has changed.
     pub async fn join(&self, address: &str, request: Bytes) -> Result<Bytes, JoinError> {
-        join::join(&self.shared.limits, address, &request).await
+        let asked = self.shared.isolation.unless(join::join(&self.shared.limits, address, &request)).await;
+        asked.unwrap_or_else(|| Err(JoinError::isolated(address)))
     }
 
     /// What has been counted since the start.

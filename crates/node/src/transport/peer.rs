@@ -137,7 +137,7 @@ async fn keep_connected(peer: &Peer, shared: &Shared) -> Result<(), DriverGone> 
         let address = lock(&peer.state).address.clone();
         let dialing = dial(&shared.limits, &present.identity, peer.id, &address);
         let attempt = tokio::select! {
-            attempt = dialing => attempt,
+            attempt = shared.isolation.unless(dialing) => attempt.unwrap_or(Err(DialError::Isolated)),
             () = peer.given_up(shared) => break,
         };
         match attempt {

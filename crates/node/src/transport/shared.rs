@@ -16,6 +16,7 @@ use super::counters::{Bad, Counters};
 use super::gate::DurableGate;
 use super::identity::Identity;
 use super::incoming::{DriverGone, Handoff, Incoming};
+use super::isolation::Isolation;
 use super::limits::Limits;
 use super::links::Links;
 use super::notices::Notices;
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub gate: DurableGate,
     pub handoff: Handoff,
     pub links: Links,
+    pub isolation: Isolation,
     pub peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
     pub present: watch::Sender<Option<Arc<Present>>>,
     /// Stop taking new things, finish what is queued.
@@ -62,6 +64,7 @@ impl Shared {
             gate,
             handoff,
             links: Links::default(),
+            isolation: Isolation::default(),
             peers: Mutex::default(),
             present: watch::Sender::new(None),
             closing: CancellationToken::new(),

@@ -40,6 +40,7 @@ pub(super) async fn serve(
         why = sending => why,
         why = listen(&mut reader, shared) => why,
         why = cord.ended() => why,
+        () = shared.isolation.begun() => Loss::Isolated,
     }
 }
 

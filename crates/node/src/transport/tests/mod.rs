@@ -4,6 +4,7 @@ mod datagrams;
 mod exchange;
 mod flow;
 mod hostile;
+mod isolation;
 mod joining;
 mod lives;
 mod stopping;
