@@ -82,6 +82,23 @@ pub fn encode(frame: &Frame) -> Result<Bytes, WireError> {
     Ok(out.into())
 }
 
+/// How many bytes [`encode`] would make of a session's frame, without making them.
+pub fn session_frame_bytes(id: &SessionId, body: &SessionFrame) -> usize {
+    /// Counts what is written to it.
+    struct Counter(usize);
+    impl bincode::enc::write::Writer for Counter {
+        fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+            self.0 += bytes.len();
+            Ok(())
+        }
+    }
+    // The version, and the number of the variant.
+    let mut counter = Counter(2);
+    // What cannot be encoded is not sent: it does not matter what is counted for it.
+    let _ = bincode::serde::encode_into_writer((id, body), &mut counter, bincode::config::standard());
+    counter.0
+}
+
 /// The frame that these bytes are.
 pub fn decode(bytes: &[u8]) -> Result<Frame, WireError> {
     let (version, body) = bytes.split_first().ok_or_else(|| WireError::Form("empty".into()))?;
@@ -95,4 +112,22 @@ pub fn decode(bytes: &[u8]) -> Result<Frame, WireError> {
         return Err(WireError::Form(format!("{} bytes too many", body.len() - used)));
     }
     Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::AbortReason;
+
+    #[test]
+    fn the_bytes_of_a_session_frame_are_counted_without_making_them() {
+        let id = SessionId { initiator: NodeId(u64::MAX), number: 7 };
+        for body in [
+            SessionFrame::Abort(AbortReason::Busy),
+            SessionFrame::Piece { last: true, bytes: Bytes::from(vec![1; 70_000]) },
+        ] {
+            let counted = session_frame_bytes(&id, &body);
+            assert_eq!(counted, encode(&Frame::Session { id, body }).unwrap().len());
+        }
+    }
 }

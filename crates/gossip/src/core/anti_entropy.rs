@@ -8,12 +8,16 @@ use rand::RngExt;
 
 use super::{Action, Core, Env, Op};
 use crate::session::{
-    AbortReason, Begin, Ending, Failure, Open, Opened, Session, SessionFrame, SessionId, Step,
+    AbortReason, Begin, Ending, Failure, Open, Opened, Outcome, Report, Session, SessionFrame, SessionId,
+    SessionPhase, Step, Way,
 };
 use crate::wire::Frame;
 
 /// A session that named no more than this is not worth a line in the log, unless the peer has just returned.
 const FEW_KEYS: u64 = 16;
+
+/// The transport puts the length in so many bytes before each frame.
+const LENGTH_BYTES: u64 = 4;
 
 impl Core {
     pub(super) fn sessions_due(&mut self, env: Env<'_>) {
@@ -30,6 +34,13 @@ impl Core {
             let open = self.sessions.len();
             let Some(peer) = self.schedule.pick(env.now.mono, &free, open, &mut self.rng) else { break };
             self.begin_session(peer, env);
+        }
+    }
+
+    pub(super) fn repair_wanted(&mut self, peer: NodeId, env: Env<'_>) {
+        if peer != self.meta.node && self.meta.roster.contains(peer) {
+            self.asked_for.insert(peer);
+            self.schedule.wanted(peer, env.now.mono);
         }
     }
 
@@ -74,6 +85,7 @@ impl Core {
             return self.open_came(from, id, &open, env);
         }
         // A frame counts only inside its open session, and only from the other side of it (H9).
+        let bytes = crate::wire::session_frame_bytes(&id, &body) as u64 + LENGTH_BYTES;
         let Some(session) = self.sessions.get_mut(&id).filter(|s| s.peer() == from) else {
             // The other side need not wait for what will not come.
             if !matches!(body, SessionFrame::Abort(_) | SessionFrame::Done { .. }) {
@@ -82,9 +94,8 @@ impl Core {
             }
             return;
         };
-        if let SessionFrame::Data(deltas) = &body {
-            tracing::trace!(peer = %from, entries = deltas.len(), "data");
-        }
+        session.account(Way::Received, &body, bytes, env.now.mono);
+        self.progress = true;
         let steps = session.frame(body, env.now, env.store);
         self.steps(id, steps, env);
     }
@@ -149,7 +160,13 @@ impl Core {
         let Some(peer) = self.sessions.get(&id).map(Session::peer) else { return };
         for step in steps {
             match step {
-                Step::Send { frame, after } => self.send(peer, Frame::Session { id, body: frame }, after),
+                Step::Send { frame, after } => {
+                    let bytes = crate::wire::session_frame_bytes(&id, &frame) as u64 + LENGTH_BYTES;
+                    if let Some(session) = self.sessions.get_mut(&id) {
+                        session.account(Way::Sent, &frame, bytes, env.now.mono);
+                    }
+                    self.send(peer, Frame::Session { id, body: frame }, after);
+                }
                 Step::Merge(entries) => self.merge(peer, Op::Session(id), entries, env),
                 Step::Again => {
                     self.searching.insert(id);
@@ -208,6 +225,9 @@ impl Core {
                 self.schedule.soon(peer, env.now.mono);
             }
             Ending::RosterFirst(roster) => self.roster_first(peer, roster, env),
+            Ending::Busy if self.asked_for.contains(&peer) => {
+                self.schedule.wanted(peer, env.now.mono + Duration::from_millis(100));
+            }
             Ending::Busy if !self.meta.caught_up => {
                 self.schedule.soon(peer, env.now.mono + Duration::from_millis(100));
             }
@@ -221,6 +241,38 @@ impl Core {
             Ending::Failed(Failure::PeerGone) => tracing::debug!(peer = %name, "session ended: peer gone"),
             Ending::Failed(failure) => tracing::warn!(peer = %name, %failure, ms, "session ended"),
         }
+        self.remember(&session, ending, env);
+    }
+
+    /// Counts a session that has ended, and keeps its report if it tells anything.
+    fn remember(&mut self, session: &Session, ending: &Ending, env: Env<'_>) {
+        let outcome = match ending {
+            Ending::Identical => Outcome::Identical,
+            Ending::More => Outcome::More,
+            Ending::Busy => Outcome::Busy,
+            Ending::Aborted(reason) => {
+                self.repairs.failed(&format!("peer_{}", reason.kind()));
+                Outcome::Aborted(*reason)
+            }
+            Ending::Failed(failure) => {
+                self.repairs.failed(failure.kind());
+                Outcome::Failed(failure.to_string())
+            }
+            Ending::RosterFirst(_) => return,
+        };
+        let check = outcome == Outcome::Identical && session.tally().searches == 0;
+        self.repairs.checks += u64::from(check);
+        let asked_for = session.id().initiator == self.meta.node && self.asked_for.remove(&session.peer());
+        if (check && !asked_for) || outcome == Outcome::Busy {
+            return;
+        }
+        let report = session.report(env.now.mono);
+        self.repairs.ended(Report {
+            phase: SessionPhase::Ended,
+            outcome: Some(outcome),
+            remaining_ms: None,
+            ..report
+        });
     }
 
     /// The two were identical as of the session's start.
@@ -253,6 +305,9 @@ impl Core {
         // Equal after one exchange. Were it not, the pause keeps two nodes from spinning.
         let pause = if changed { Duration::ZERO } else { Duration::from_millis(250) };
         self.schedule.soon(peer, env.now.mono + pause);
+        if self.asked_for.contains(&peer) {
+            self.schedule.wanted(peer, env.now.mono + pause);
+        }
     }
 
     fn heard_of(&mut self, peer: NodeId, behind: bool, root: merkle::RangeDigest) {

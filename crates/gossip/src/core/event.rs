@@ -85,6 +85,12 @@ pub enum Event {
     },
     /// How clients' requests went in the last window; comes four times a second.
     Foreground(Foreground),
+    /// Somebody asks for a session with this member now, even where anti-entropy is switched off. It begins as soon
+    /// as the member answers and neither side repairs with somebody else.
+    RepairWanted {
+        /// The member.
+        peer: NodeId,
+    },
     /// The node is to stop: says goodbye. Nothing is done afterwards.
     Stop,
 }

@@ -192,6 +192,8 @@ impl Core {
                     tracing::warn!(member = %name, "down");
                 }
                 self.end_sessions_with(peer, env);
+                self.asked_for.remove(&peer);
+                self.schedule.not_wanted(peer);
                 self.out.push_back(Action::Disconnect { peer, forget: false });
             }
             LivenessState::Suspect => tracing::debug!(member = %name, "suspected"),

@@ -12,6 +12,7 @@
 //! | `joining` | sponsoring a node that wants to join |
 //! | `eviction` | removing a member that is down, by promises |
 //! | `anti_entropy` | the sessions |
+//! | `repairs` | what is remembered of ended ones |
 //! | `rumors` | spreading and taking news |
 //! | `status` | what people see |
 
@@ -20,6 +21,7 @@ mod event;
 mod eviction;
 mod joining;
 mod membership;
+mod repairs;
 mod rumors;
 mod status;
 
@@ -114,6 +116,12 @@ pub struct Core {
     sessions: BTreeMap<SessionId, Session>,
     schedule: Schedule,
     governor: Governor,
+    repairs: repairs::Repairs,
+    /// Members with which a session was asked for that is not over yet.
+    asked_for: BTreeSet<NodeId>,
+    /// What running sessions did since the last status.
+    progress: bool,
+    published: Duration,
     rumors: Rumors,
     evictions: eviction::Evictions,
     ops: BTreeMap<u64, Op>,
@@ -155,6 +163,10 @@ impl Core {
             sessions: BTreeMap::new(),
             schedule,
             governor,
+            repairs: repairs::Repairs::default(),
+            asked_for: BTreeSet::new(),
+            progress: false,
+            published: env.now.mono,
             rumors,
             evictions: eviction::Evictions::default(),
             ops: BTreeMap::new(),
@@ -189,6 +201,7 @@ impl Core {
             Event::StoreStopped { reason } => self.store_stopped(reason, env),
             Event::Foreground(window) => self.governor.foreground(env.now.mono, window),
             Event::RosterHeard { roster } => self.roster_heard(&roster, env),
+            Event::RepairWanted { peer } => self.repair_wanted(peer, env),
             Event::Stop => self.stop(env),
         }
         self.drain(env)
@@ -201,9 +214,11 @@ impl Core {
         let timeouts = self.sessions.values().map(|s| s.heard() + self.config.sessions.idle_max).min();
         let rumors = if self.may_spread() { self.rumors.next_wake() } else { None };
         let evidence = self.evidence_unsaved_since.map(|since| since + EVIDENCE_SAVED_AFTER);
+        let progress = self.progress.then_some(self.published + PUBLISH_EVERY);
         let searching = (!self.searching.is_empty()).then_some(Duration::ZERO);
         let retry = (!self.stopping).then_some(self.retry_down_at);
-        [liveness, sessions, timeouts, rumors, evidence, searching, retry, self.evictions.next_wake()]
+        let evictions = self.evictions.next_wake();
+        [liveness, sessions, timeouts, rumors, evidence, searching, retry, progress, evictions]
             .into_iter()
             .flatten()
             .min()
@@ -226,7 +241,8 @@ impl Core {
             }
             self.save_evidence(env, EVIDENCE_SAVED_AFTER);
         }
-        if std::mem::take(&mut self.changed) {
+        if self.changed || (self.progress && env.now.mono >= self.published + PUBLISH_EVERY) {
+            (self.changed, self.progress, self.published) = (false, false, env.now.mono);
             let status = Box::new(self.status(env.now.mono));
             self.out.push_back(Action::Publish(status));
         }
@@ -340,6 +356,9 @@ impl Core {
 /// Proofs of identity are put on disk this long after the first unsaved one, at a stop, and whenever the record is
 /// written anyway.
 const EVIDENCE_SAVED_AFTER: Duration = Duration::from_secs(15);
+
+/// While a session runs people are shown its progress this often.
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 
 /// Members that are down are told this node's roster, and so where it is, this often: heartbeats alone never reach one
 /// that knows a former address.

@@ -1,5 +1,6 @@
 //! What people and programs see of a member: a snapshot, made anew when something changed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{ClusterId, NodeId};
@@ -7,7 +8,7 @@ use model::{ClusterId, NodeId};
 use super::Core;
 use crate::liveness::LivenessState;
 use crate::pace::GovernorStatus;
-use crate::session::{Session, Tally};
+use crate::session::{Report, Session, Tally};
 
 /// Whether this node answers clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,13 @@ pub struct Status {
     pub members: Vec<MemberStatus>,
     /// How fast repair may go, as of this snapshot.
     pub governor: GovernorStatus,
+    /// Sessions: the running ones, then the last 64 that ended, the latest first. Those whose roots were equal are
+    /// only counted, unless they were asked for.
+    pub repairs: Vec<Report>,
+    /// Sessions that found equal roots, since the start.
+    pub checks: u64,
+    /// Sessions that failed since the start, by reason.
+    pub session_failures: BTreeMap<String, u64>,
 }
 
 impl Core {
@@ -84,7 +92,18 @@ impl Core {
             serving: self.serving(),
             members,
             governor: self.governor.status(now),
+            repairs: self.reports(now),
+            checks: self.repairs.checks,
+            session_failures: self.repairs.failures.clone(),
         }
+    }
+
+    fn reports(&self, now: Duration) -> Vec<Report> {
+        let mut running: Vec<Report> =
+            self.sessions.values().filter(|s| !s.is_check()).map(|s| s.report(now)).collect();
+        running.sort_by_key(|report| report.started_ms);
+        running.extend(self.repairs.reports().cloned());
+        running
     }
 
     fn serving(&self) -> Serving {

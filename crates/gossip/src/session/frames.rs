@@ -1,6 +1,7 @@
 //! What the two sides of a session say to each other.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 use merkle::{FindMessage, Opening, RangeDigest};
@@ -143,4 +144,35 @@ pub enum AbortReason {
     Unequal,
     /// The other side is not a member here, or no longer.
     NotMember,
+    /// The sender is repairing with somebody else by now.
+    Busy,
+}
+
+impl AbortReason {
+    /// Under which name it is counted.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Protocol => "protocol",
+            Self::ViewLost => "view_lost",
+            Self::TimedOut => "timed_out",
+            Self::Stopped => "store",
+            Self::Unequal => "unequal",
+            Self::NotMember => "not_member",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+impl fmt::Display for AbortReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Protocol => "a frame had no place where it came",
+            Self::ViewLost => "its frozen view was lost",
+            Self::TimedOut => "it took too long",
+            Self::Stopped => "its store stopped",
+            Self::Unequal => "a search at full width missed something",
+            Self::NotMember => "this node is no member there",
+            Self::Busy => "it is repairing with another member",
+        })
+    }
 }

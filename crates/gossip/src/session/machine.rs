@@ -13,6 +13,7 @@ use storage::{Seq, Store, View, ViewId};
 use super::exchange::Exchange;
 use super::frames::{Close, Open, Opened, SessionFrame, SessionId, Stability};
 use super::incoming::Incoming;
+use super::report::{Account, Report, SessionPhase, Way};
 use super::{Ending, Failure, Found, Step, Tally};
 use search::{HELD_MAX, Search};
 
@@ -66,6 +67,7 @@ pub struct Session {
     peer_behind: bool,
     searches: u8,
     tally: Tally,
+    account: Account,
     started: Now,
     heard: Duration,
 }
@@ -143,6 +145,7 @@ impl Session {
             peer_behind: false,
             searches: 0,
             tally: Tally::default(),
+            account: Account::new(id, peer, now),
             started: now,
             heard: now.mono,
         };
@@ -192,6 +195,29 @@ impl Session {
             tally.sent += exchange.entries_sent;
         }
         Tally { received: incoming, searches: self.searches, ..tally }
+    }
+
+    /// Whether it has found equal roots: nothing is repaired.
+    pub fn is_check(&self) -> bool {
+        self.searches == 0
+    }
+
+    /// Puts a frame of so many bytes, with all that the transport adds, to the session's account.
+    pub fn account(&mut self, way: Way, frame: &SessionFrame, bytes: u64, now: Duration) {
+        self.account.frame(way, frame, bytes, now);
+    }
+
+    /// What people are told of it.
+    pub fn report(&self, now: Duration) -> Report {
+        let (phase, left) = match &self.phase {
+            Phase::Opening => (SessionPhase::Opening, None),
+            Phase::Finding(_) => (SessionPhase::Finding, None),
+            Phase::Exchanging(_) => (SessionPhase::Exchanging, None),
+            Phase::Closing => (SessionPhase::Closing, None),
+        };
+        let tally = self.tally();
+        let report = self.account.report(phase, left, now);
+        Report { found: tally.named, sent: tally.sent, received: tally.received, ..report }
     }
 
     /// Gives the view back to the store. The last thing done with a session.

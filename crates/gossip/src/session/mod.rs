@@ -21,12 +21,14 @@
 //! | `machine` | one session, one side: frames in, steps out; `machine/search` finds what differs |
 //! | `exchange` | naming what differs and streaming what the other lacks |
 //! | `incoming` | received deltas made into entries |
+//! | `report` | what a session says of itself to people |
 //! | `table` | the sessions of a node: when to begin one, with whom, and when to end it |
 
 mod exchange;
 mod frames;
 mod incoming;
 mod machine;
+mod report;
 mod table;
 
 use model::{Entry, Key};
@@ -37,6 +39,7 @@ use crate::roster::Roster;
 
 pub use frames::{AbortReason, Close, Names, Open, Opened, SessionFrame, SessionId, Stability};
 pub use machine::{Begin, Session};
+pub use report::{Account, Outcome, Report, SessionMethod, SessionPhase, Way};
 pub use table::{Schedule, SessionConfig};
 
 /// An entry of the frozen view that differs from the other side's, or is missing there.
@@ -121,6 +124,21 @@ impl Failure {
             Self::Store(_) => AbortReason::Stopped,
             Self::TimedOut | Self::PeerGone => AbortReason::TimedOut,
             Self::Unequal => AbortReason::Unequal,
+        }
+    }
+}
+
+impl Failure {
+    /// Under which name failures of this kind are counted.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Protocol(_) => "protocol",
+            Self::Find(merkle::FindError::View(_)) | Self::ViewLost => "view_lost",
+            Self::Find(_) => "search",
+            Self::Store(_) => "store",
+            Self::TimedOut => "timed_out",
+            Self::Unequal => "unequal",
+            Self::PeerGone => "peer_gone",
         }
     }
 }

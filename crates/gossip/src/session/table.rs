@@ -43,13 +43,15 @@ pub struct Schedule {
     enabled: bool,
     next: Duration,
     urgent: BTreeMap<NodeId, Duration>,
+    /// Sessions that somebody asked for: begun even where this node begins none by itself.
+    wanted: BTreeMap<NodeId, Duration>,
 }
 
 impl Schedule {
     /// The first session is due within an interval of `now`.
     pub fn new(config: SessionConfig, now: Duration, rng: &mut impl Rng) -> Self {
         let next = now + config.interval.mul_f64(rng.random_range(0.0..1.0));
-        Self { config, enabled: config.enabled, next, urgent: BTreeMap::new() }
+        Self { config, enabled: config.enabled, next, urgent: BTreeMap::new(), wanted: BTreeMap::new() }
     }
 
     /// Begins sessions whatever the configuration says, as a node must that is behind; or as it says again.
@@ -65,15 +67,27 @@ impl Schedule {
         }
     }
 
+    /// Somebody asks for a session with this member.
+    pub fn wanted(&mut self, peer: NodeId, at: Duration) {
+        self.wanted.insert(peer, at);
+    }
+
+    /// Whoever asked is too late.
+    pub fn not_wanted(&mut self, peer: NodeId) {
+        self.wanted.remove(&peer);
+    }
+
     /// The member is gone: what was wanted with it is not any more.
     pub fn forget(&mut self, peer: NodeId) {
         self.urgent.remove(&peer);
+        self.wanted.remove(&peer);
     }
 
     /// When [`Schedule::pick`] may have something to say; none while it never will by itself.
     pub fn next_wake(&self) -> Option<Duration> {
-        let urgent = self.urgent.values().min().copied();
-        self.enabled.then(|| urgent.map_or(self.next, |at| at.min(self.next)))
+        let wanted = self.wanted.values().min().copied();
+        let own = self.urgent.values().copied().chain([self.next]).min().filter(|_| self.enabled);
+        [own, wanted].into_iter().flatten().min()
     }
 
     /// The member to begin a session with now, if one is due. `free` are the live members with which no session is
@@ -85,9 +99,21 @@ impl Schedule {
         open: usize,
         rng: &mut impl Rng,
     ) -> Option<NodeId> {
-        if !self.enabled || open >= self.config.open_max {
-            self.next = self.next.max(now + Duration::from_millis(50));
-            self.urgent.values_mut().for_each(|at| *at = (*at).max(now + Duration::from_millis(50)));
+        let later = now + Duration::from_millis(50);
+        if open >= self.config.open_max {
+            self.next = self.next.max(later);
+            self.urgent.values_mut().chain(self.wanted.values_mut()).for_each(|at| *at = (*at).max(later));
+            return None;
+        }
+        if let Some(peer) =
+            self.wanted.iter().find(|(p, at)| **at <= now && free.contains(p)).map(|(p, _)| *p)
+        {
+            self.wanted.remove(&peer);
+            return Some(peer);
+        }
+        // Who cannot be met now is met once it can.
+        self.wanted.values_mut().for_each(|at| *at = (*at).max(later));
+        if !self.enabled {
             return None;
         }
         let due =

@@ -423,5 +423,8 @@ fn not_yet(meta: &Meta) -> Status {
         serving: Serving::Behind,
         members: Vec::new(),
         governor: GovernorStatus::default(),
+        repairs: Vec::new(),
+        checks: 0,
+        session_failures: std::collections::BTreeMap::new(),
     }
 }
