@@ -133,7 +133,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let holder: Arc<std::sync::OnceLock<Arc<Present>>> = Arc::default();
     let gate = gate(Arc::clone(&holder));
     let wires = wires::Wires::new()?;
-    let (transport, mut inbox) = wires.start(settings.gossip, gate).await?;
+    let wire_limits = transport::Limits { send_delay: settings.transport_delay, ..Default::default() };
+    let (transport, mut inbox) = wires.start(settings.gossip, wire_limits, gate).await?;
     let (gossip, http_address) = addresses(&settings, http, transport.local_address());
     let drills = drill::Drills::new(settings.allow_drills, transport.clone());
     let reached = (http_address.clone(), gossip.clone());

@@ -28,10 +28,15 @@ impl Wires {
     ///
     /// # Errors
     /// The port cannot be bound.
-    pub async fn start(&self, address: SocketAddr, gate: DurableGate) -> Result<(Transport, Inbox), Fatal> {
+    pub async fn start(
+        &self,
+        address: SocketAddr,
+        limits: Limits,
+        gate: DurableGate,
+    ) -> Result<(Transport, Inbox), Fatal> {
         let ended = || Fatal::Failed("the transport's thread ended".into());
         let runtime = self.0.as_ref().ok_or_else(ended)?;
-        let started = runtime.spawn(Transport::start(address, Limits::default(), gate)).await;
+        let started = runtime.spawn(Transport::start(address, limits, gate)).await;
         started.map_err(|_| ended())?.map_err(bind_failed)
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::counters::{Bad, add};
+use super::delay::DelayLine;
 use super::dial::resolve;
 use super::names::Names;
 use super::shared::Shared;
@@ -73,12 +74,25 @@ pub(super) async fn send(
 ) {
     let (found, mut found_out) = mpsc::channel(FOUND_MAX);
     let names = Names::new(shared.limits.names_max, shared.limits.name_fresh, v6);
+    // Those on their way are at most as many as may wait to be sent.
+    let (mut line, held_max) = (DelayLine::new(shared.limits.send_delay), shared.limits.datagrams_out_max);
     let mut sender = Sender { socket, shared: Arc::clone(&shared), names, found };
     loop {
         tokio::select! {
             biased;
             Some((address, addresses)) = found_out.recv() => sender.found(&address, &addresses).await,
-            Some((address, bytes)) = queue.recv() => sender.take(address, bytes).await,
+            () = line.due() => {
+                while let Some((address, bytes)) = line.pop(Instant::now()) {
+                    sender.take(address, bytes).await;
+                }
+            }
+            Some(addressed) = queue.recv(), if line.len() < held_max.max(1) => {
+                line.push(Instant::now(), addressed);
+                // Without a delay it leaves at once.
+                if let Some((address, bytes)) = line.pop(Instant::now()) {
+                    sender.take(address, bytes).await;
+                }
+            }
             () = shared.stop.cancelled() => return,
         }
     }

@@ -54,6 +54,8 @@ pub struct Limits {
     pub names_max: usize,
     /// Age from which a name is resolved anew when it is next used.
     pub name_fresh: Duration,
+    /// Each frame and datagram is held back this long before it is written; for tests and benchmarks.
+    pub send_delay: Duration,
     /// Lowest wire version spoken.
     pub wire_min: u16,
     /// Highest wire version spoken; at least `wire_min`.
@@ -87,6 +89,7 @@ impl Default for Limits {
             datagrams_out_max: 1_024,
             names_max: 1_024,
             name_fresh: Duration::from_secs(5),
+            send_delay: Duration::ZERO,
             wire_min: 1,
             wire_max: 1,
         }

@@ -16,6 +16,7 @@ mod bind;
 mod cord;
 mod counters;
 mod datagrams;
+mod delay;
 mod dial;
 mod gate;
 mod hello;

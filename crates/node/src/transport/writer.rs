@@ -1,13 +1,15 @@
 //! Sending on one connection: frames in order, each only once what it tells of is durable.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::{FutureExt, StreamExt};
 use storage::Seq;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use super::cord::Cord;
 use super::counters::add_many;
@@ -30,7 +32,7 @@ pub(super) async fn serve(
     let begun = Incoming::Dialed { peer: peer.id, life: welcome.life, wire };
     let mut sender = Sender::new(peer, shared, writer, generation);
     let sending = async {
-        match sender.alive_during(shared.tell(begun)).await {
+        match sender.wire.alive_during(shared.tell(begun)).await {
             Ok(Ok(())) => sender.send_all().await,
             Ok(Err(DriverGone)) => Loss::Stopping,
             Err(error) => loss(&error),
@@ -62,15 +64,10 @@ async fn listen(reader: &mut FrameReader, shared: &Shared) -> Loss {
     }
 }
 
+/// The two halves of sending, so that one can go on while the other waits.
 struct Sender<'a> {
-    peer: &'a Peer,
-    shared: &'a Shared,
-    writer: OwnedWriteHalf,
-    generation: u64,
-    /// All writes up to this one are known to be durable.
-    durable: Option<Seq>,
-    beat: Interval,
-    buffer: BytesMut,
+    taker: Taker<'a>,
+    wire: Wire<'a>,
 }
 
 impl<'a> Sender<'a> {
@@ -78,36 +75,106 @@ impl<'a> Sender<'a> {
         let every = shared.limits.beat_every;
         let mut beat = interval_at(Instant::now() + every, every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Sender { peer, shared, writer, generation, durable: None, beat, buffer: BytesMut::new() }
+        let taker = Taker { peer, shared, generation, durable: None };
+        Sender { taker, wire: Wire { peer, shared, writer, generation, beat, buffer: BytesMut::new() } }
     }
 
-    async fn send_all(&mut self) -> Loss {
+    async fn send_all(self) -> Loss {
+        let delay = self.taker.shared.limits.send_delay;
+        if delay.is_zero() { self.send_at_once().await } else { self.send_late(delay).await }
+    }
+
+    async fn send_at_once(mut self) -> Loss {
         loop {
-            let first = lock(&self.peer.state).queue.first_after(self.generation);
-            let sent = match first {
-                Some(after) => match self.wait_durable(after).await {
-                    Ok(durable) => self.send_batch(durable).await,
-                    Err(why) => return why,
-                },
-                None if self.shared.closing.is_cancelled() => return self.finish().await,
-                None => self.rest().await,
+            let batch = match self.wire.alive_during(self.taker.next()).await {
+                Ok(Next::Batch(batch)) => batch,
+                Ok(Next::Closing) => return self.wire.finish().await,
+                Ok(Next::Lost(why)) => return why,
+                Err(error) => return loss(&error),
             };
-            if let Err(error) = sent {
+            if let Err(error) = self.wire.send(&batch).await {
                 return loss(&error);
             }
         }
     }
 
-    /// Waits for frames.
-    async fn rest(&mut self) -> io::Result<()> {
-        let (peer, shared) = (self.peer, self.shared);
-        let waiting = async {
-            tokio::select! {
-                () = peer.wake.notified() => {}
-                () = shared.closing.cancelled() => {}
+    /// Batches on their way count as waiting in the queue, which bounds them.
+    async fn send_late(self, delay: Duration) -> Loss {
+        let Sender { mut taker, mut wire } = self;
+        let (late, mut due) = mpsc::unbounded_channel();
+        let taking = async {
+            loop {
+                let next = taker.next().await;
+                let ended = !matches!(next, Next::Batch(_));
+                if late.send((Instant::now() + delay, next)).is_err() || ended {
+                    return std::future::pending().await;
+                }
             }
         };
-        self.alive_during(waiting).await
+        let writing = async {
+            loop {
+                let at = async {
+                    let (at, next) = due.recv().await?;
+                    sleep_until(at).await;
+                    Some(next)
+                };
+                let sent = match wire.alive_during(at).await {
+                    Ok(Some(Next::Batch(batch))) => wire.send(&batch).await,
+                    Ok(Some(Next::Lost(why))) => return why,
+                    Ok(Some(Next::Closing) | None) => return wire.finish().await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = sent {
+                    return loss(&error);
+                }
+            }
+        };
+        tokio::select! {
+            why = writing => why,
+            why = taking => why,
+        }
+    }
+}
+
+/// What is to be done next.
+enum Next {
+    /// These are to be written.
+    Batch(Batch),
+    /// The transport is stopping and nothing waits.
+    Closing,
+    /// The first frame that waits can never leave.
+    Lost(Loss),
+}
+
+/// Takes frames from the queue as they become durable.
+struct Taker<'a> {
+    peer: &'a Peer,
+    shared: &'a Shared,
+    generation: u64,
+    /// All writes up to this one are known to be durable.
+    durable: Option<Seq>,
+}
+
+impl Taker<'_> {
+    /// Waits for frames that may leave. What was not handed out stays queued if this is dropped.
+    async fn next(&mut self) -> Next {
+        loop {
+            let first = lock(&self.peer.state).queue.first_after(self.generation);
+            match first {
+                Some(after) => match self.wait_durable(after).await {
+                    Ok(durable) => {
+                        let durable = self.look_ahead(durable);
+                        return Next::Batch(lock(&self.peer.state).queue.take(self.generation, durable));
+                    }
+                    Err(why) => return Next::Lost(why),
+                },
+                None if self.shared.closing.is_cancelled() => return Next::Closing,
+                None => tokio::select! {
+                    () = self.peer.wake.notified() => {}
+                    () = self.shared.closing.cancelled() => {}
+                },
+            }
+        }
     }
 
     /// Waits until the write is durable.
@@ -117,29 +184,14 @@ impl<'a> Sender<'a> {
         {
             return Ok(durable);
         }
-        let shared = self.shared;
-        match self.alive_during(shared.gate.pass(after)).await {
-            Ok(Ok(())) => {
+        match self.shared.gate.pass(after).await {
+            Ok(()) => {
                 self.durable = Some(after);
                 Ok(after)
             }
-            Ok(Err(reason)) => {
+            Err(reason) => {
                 tracing::error!(peer = %self.peer.id, "a frame is not sent: {reason}");
                 Err(Loss::NotDurable)
-            }
-            Err(error) => Err(loss(&error)),
-        }
-    }
-
-    /// Waits for something, and says meanwhile that this side is alive.
-    async fn alive_during<T>(&mut self, waiting: impl Future<Output = T>) -> io::Result<T> {
-        tokio::pin!(waiting);
-        loop {
-            tokio::select! {
-                done = &mut waiting => return Ok(done),
-                _ = self.beat.tick() => {
-                    write_beat(&mut self.writer, self.shared.limits.write_time_max).await?;
-                }
             }
         }
     }
@@ -159,14 +211,37 @@ impl<'a> Sender<'a> {
             _ => durable,
         }
     }
+}
 
-    async fn send_batch(&mut self, durable: Seq) -> io::Result<()> {
-        let durable = self.look_ahead(durable);
-        let batch = lock(&self.peer.state).queue.take(self.generation, durable);
-        let Batch { frames, bytes } = &batch;
+/// Writes frames, and now and then that this side is alive.
+struct Wire<'a> {
+    peer: &'a Peer,
+    shared: &'a Shared,
+    writer: OwnedWriteHalf,
+    generation: u64,
+    beat: Interval,
+    buffer: BytesMut,
+}
+
+impl Wire<'_> {
+    /// Waits for something, and says meanwhile that this side is alive.
+    async fn alive_during<T>(&mut self, waiting: impl Future<Output = T>) -> io::Result<T> {
+        tokio::pin!(waiting);
+        loop {
+            tokio::select! {
+                done = &mut waiting => return Ok(done),
+                _ = self.beat.tick() => {
+                    write_beat(&mut self.writer, self.shared.limits.write_time_max).await?;
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, batch: &Batch) -> io::Result<()> {
+        let Batch { frames, bytes } = batch;
         let stall_max = self.shared.limits.write_time_max;
         write_frames(&mut self.writer, frames, &mut self.buffer, stall_max).await?;
-        lock(&self.peer.state).queue.written(self.generation, &batch);
+        lock(&self.peer.state).queue.written(self.generation, batch);
         add_many(&self.shared.counters.frames_out, frames.len());
         add_many(&self.shared.counters.bytes_out, *bytes);
         Ok(())

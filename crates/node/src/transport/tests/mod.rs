@@ -1,6 +1,7 @@
 //! The transport over real loopback sockets.
 
 mod datagrams;
+mod delay;
 mod exchange;
 mod flow;
 mod hostile;
