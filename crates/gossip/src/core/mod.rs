@@ -199,7 +199,11 @@ impl Core {
             Event::Durable { op } => self.durable(op, env),
             Event::JoinAsked { reply, request } => self.join_asked(reply, &request, env),
             Event::StoreStopped { reason } => self.store_stopped(reason, env),
-            Event::Foreground(window) => self.governor.foreground(env.now.mono, window),
+            Event::Foreground(window) => {
+                self.governor.foreground(env.now.mono, window);
+                // What people see of running sessions goes on as often.
+                self.changed |= self.sessions.values().any(|session| !session.is_check());
+            }
             Event::RosterHeard { roster } => self.roster_heard(&roster, env),
             Event::RepairWanted { peer } => self.repair_wanted(peer, env),
             Event::Stop => self.stop(env),

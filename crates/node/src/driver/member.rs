@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::clock::SharedClock;
 use super::drill::{DrillRefused, Drills};
+use super::requests::Requests;
 
 /// A member at work: what clients' requests need of it.
 pub struct Member {
@@ -103,6 +104,8 @@ pub struct Present {
     pub gossip: String,
     /// What a coordinator accepts.
     pub limits: WriteLimits,
+    /// How long clients' requests take.
+    pub requests: Requests,
     #[allow(dead_code, reason = "the API begins drills next")]
     drills: Drills,
     phase: RwLock<Phase>,
@@ -123,7 +126,7 @@ impl Present {
         drills: Drills,
     ) -> Self {
         let phase = RwLock::new(Phase::Looking("starting".into()));
-        Self { node, name, http, gossip, limits, drills, phase }
+        Self { node, name, http, gossip, limits, requests: Requests::default(), drills, phase }
     }
 
     /// Whether this node may be told to hold itself apart ([`Present::drill_isolate`]).

@@ -10,6 +10,7 @@
 //! | `protocol` | the thread that runs the protocol |
 //! | `greeting` | a member asks its seeds whether they are of its cluster |
 //! | `limits` | connections, by the files that may be open |
+//! | `requests` | how long clients' requests take |
 //! | `service` | what the HTTP API asks of the node |
 //! | `wires` | the transport's own thread |
 
@@ -22,6 +23,7 @@ mod limits;
 mod looking;
 mod member;
 mod protocol;
+mod requests;
 mod service;
 mod wires;
 
@@ -290,6 +292,7 @@ impl Node {
         let protocol = Protocol {
             core,
             member: Arc::clone(&member),
+            present: Arc::clone(&self.present),
             transport: self.transport.clone(),
             files: Arc::clone(&self.files),
             status,

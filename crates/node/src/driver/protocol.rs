@@ -10,12 +10,13 @@ use gossip::core::{Action, Core, Env, Event, ReplyId, Status};
 use gossip::wire::{self, Frame};
 use storage::Seq;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Timeline;
 use super::files::NodeFiles;
-use super::member::Member;
+use super::member::{Member, Present};
+use super::requests::WINDOW;
 use crate::transport::{Inbox, Incoming, JoinReply, OutFrame, SendError, Transport};
 
 /// The protocol of a running member.
@@ -24,6 +25,8 @@ pub struct Protocol {
     pub core: Core,
     /// The member it belongs to.
     pub member: Arc<Member>,
+    /// The node.
+    pub present: Arc<Present>,
     /// Moves frames.
     pub transport: Transport,
     /// Keeps the durable record.
@@ -50,6 +53,8 @@ impl Protocol {
     ) -> Result<Inbox, String> {
         let (tell, mut told) = mpsc::unbounded_channel();
         self.act(first, &tell)?;
+        let mut windows = interval(WINDOW);
+        windows.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let wake = self.core.next_wake().map(|at| self.line.instant(at));
             // None of the sources may starve another: one that is ready is taken at random.
@@ -58,6 +63,7 @@ impl Protocol {
                 Some(event) = told.recv() => event,
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Event::Wake,
                 Some(event) = events.recv() => together(event, &mut events, &tell),
+                _ = windows.tick() => Event::Foreground(self.present.requests.take()),
                 incoming = inbox.recv() => match incoming {
                     None => return Err("the transport ended".into()),
                     Some(incoming) => match self.translate(incoming) {

@@ -62,6 +62,7 @@ impl NodeService {
         fold: impl Fn(Entry, Option<&Context>, Dot, &WriteLimits) -> Result<Option<Entry>, Refusal>,
     ) -> Result<(Arc<Member>, bool, Entry), ServiceError> {
         let member = self.serving()?;
+        let _timed = self.present.requests.begin();
         let under_way = member.writes.enter().ok_or_else(|| self.not_ready())?;
         let seen = token.map(|text| member.open_token(key, text)).transpose()?;
         let mut created = false;
@@ -191,6 +192,7 @@ impl Service for NodeService {
 
     async fn get(&self, key: Key) -> Result<Option<Read>, ServiceError> {
         let member = self.serving()?;
+        let _timed = self.present.requests.begin();
         let Some(entry) = member.store.get(&key).map_err(|error| failed(&error))? else { return Ok(None) };
         let siblings = entry.siblings().iter().rev().map(version).collect();
         Ok(Some(Read { siblings, context: Some(member.mint(&key, &entry)) }))
