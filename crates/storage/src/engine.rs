@@ -79,6 +79,12 @@ impl Batch {
         Batch::default()
     }
 
+    /// A batch without writes, and memory for so many.
+    #[must_use]
+    pub fn with_room(writes: usize) -> Batch {
+        Batch { writes: Vec::with_capacity(writes) }
+    }
+
     /// Adds a put behind the writes that are there.
     pub fn put(&mut self, space: Space, key: impl Into<Box<[u8]>>, value: impl Into<Bytes>) -> &mut Batch {
         self.writes.push(Write::Put { space, key: key.into(), value: value.into() });

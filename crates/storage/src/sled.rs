@@ -156,9 +156,11 @@ impl SledEngine {
         Ok(())
     }
 
-    fn put(&self, space: Space, key: &[u8], value: &[u8]) -> ::sled::Result<()> {
+    /// `room` is memory to use.
+    fn put(&self, space: Space, key: &[u8], value: &[u8], room: &mut Vec<u8>) -> ::sled::Result<()> {
         let before = if value.len() <= INLINE_BYTES_MAX {
-            self.space(space).insert(key, inline(value))?
+            inline(value, room);
+            self.space(space).insert(key, &room[..])?
         } else {
             let id = self.next_parts_id.fetch_add(1, Ordering::Relaxed);
             self.parts.insert(part_key(id, 0), owner(space, key))?;
@@ -178,9 +180,9 @@ impl SledEngine {
         }
     }
 
-    fn write(&self, write: &Write) -> ::sled::Result<()> {
+    fn write(&self, write: &Write, room: &mut Vec<u8>) -> ::sled::Result<()> {
         match write {
-            Write::Put { space, key, value } => self.put(*space, key, value),
+            Write::Put { space, key, value } => self.put(*space, key, value, room),
             Write::Remove { space, key } => {
                 let before = self.space(*space).remove(key)?;
                 self.remove_replaced(before)
@@ -309,7 +311,9 @@ impl Engine for SledEngine {
             return Err(EngineError::io(DOING, &io::ErrorKind::FileTooLarge.into()));
         }
         self.guarded_write(DOING, || {
-            batch.writes().iter().try_for_each(|write| self.write(write)).map_err(|e| failed(DOING, e))
+            let mut room = Vec::new();
+            let mut each = batch.writes().iter();
+            each.try_for_each(|write| self.write(write, &mut room)).map_err(|e| failed(DOING, e))
         })
     }
 

@@ -82,6 +82,9 @@ fn nothing_acknowledged_is_lost_in_a_crash() {
                 });
             }
             std::thread::sleep(Duration::from_millis(15 + round * 5));
+            while acknowledged.lock().unwrap().len() <= 20 {
+                std::thread::yield_now();
+            }
             // From here on no flush succeeds: what is acknowledged now never will be more.
             loop {
                 engine.inner.fail_next_flush();

@@ -158,9 +158,10 @@ impl Pass {
     fn take(&mut self, key: &Key, digest: u128, entry: &Entry) {
         let token = key.token().0;
         self.tree.change(token, None, Some(digest));
-        self.counts.add(true, entry);
+        let live = !entry.siblings().is_empty();
+        *self.counts.of(live) += 1;
         self.report.entries += 1;
-        if !entry.siblings().is_empty() {
+        if live {
             self.live.add(token);
         }
     }
