@@ -44,6 +44,7 @@ pub struct SledEngine {
     entries: Tree,
     names: Tree,
     expiry: Tree,
+    notes: Tree,
     /// The bytes of large values: see `parts`.
     parts: Tree,
     meta: Tree,
@@ -77,15 +78,16 @@ impl SledEngine {
             .flush_every_ms(None);
         let open = || {
             let db = config.open()?;
-            let trees = ["entries", "names", "expiry", "parts", "meta"].map(|name| db.open_tree(name));
-            let [entries, names, expiry, parts, meta] = trees;
+            let trees =
+                ["entries", "names", "expiry", "notes", "parts", "meta"].map(|name| db.open_tree(name));
+            let [entries, names, expiry, notes, parts, meta] = trees;
             let (parts, meta) = (parts?, meta?);
             let last_part = parts.last()?.and_then(|(key, _)| read_part_key(&key));
             let flushes =
                 meta.get(FLUSHES)?.and_then(|v| Some(u64::from_be_bytes(v.as_ref().try_into().ok()?)));
-            Ok((db, entries?, names?, expiry?, parts, meta, last_part, flushes))
+            Ok((db, [entries?, names?, expiry?, notes?], parts, meta, last_part, flushes))
         };
-        let (db, entries, names, expiry, parts, meta, last_part, flushes) =
+        let (db, [entries, names, expiry, notes], parts, meta, last_part, flushes) =
             match catch_unwind(AssertUnwindSafe(open)) {
                 Ok(opened) => opened.map_err(unopened)?,
                 Err(panic) => {
@@ -101,6 +103,7 @@ impl SledEngine {
             entries,
             names,
             expiry,
+            notes,
             parts,
             meta,
             commit: Mutex::new(commit.after(flushes_held)),
@@ -116,6 +119,7 @@ impl SledEngine {
             Space::Entries => &self.entries,
             Space::Names => &self.names,
             Space::Expiry => &self.expiry,
+            Space::Notes => &self.notes,
         }
     }
 

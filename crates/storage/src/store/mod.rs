@@ -5,8 +5,10 @@ mod error;
 mod growth;
 mod list;
 mod merge;
+mod note;
 mod open;
 mod record;
+mod scan;
 mod views;
 
 use std::collections::BTreeMap;
@@ -163,10 +165,16 @@ impl Store {
         self.refuse_if_stopped()?;
         let written = self.written();
         if self.durable() < written {
-            self.engine.flush().map_err(|error| self.stop(&format!("a flush failed: {error}")))?;
-            self.durable.store(written.0, Ordering::Release);
+            self.make_durable(written)?;
         }
         Ok(written)
+    }
+
+    /// Flushes the engine. For one thread at a time, and a number taken before.
+    fn make_durable(&self, written: Seq) -> Result<(), StoreError> {
+        self.engine.flush().map_err(|error| self.stop(&format!("a flush failed: {error}")))?;
+        self.durable.store(written.0, Ordering::Release);
+        Ok(())
     }
 
     /// Why the store has stopped writing, if it has.
