@@ -1,5 +1,6 @@
 //! The command line: one command a file, [`run`] in front of them.
 
+mod bench;
 mod delete;
 mod dev;
 mod endpoint;
@@ -43,6 +44,7 @@ enum Command {
     Status(status::Status),
     Members(members::Members),
     Import(import::Import),
+    Bench(bench::Bench),
     Health(health::Health),
 }
 
@@ -85,6 +87,7 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::Status(arguments) => status::run(arguments).await,
         Command::Members(arguments) => members::run(arguments).await,
         Command::Import(arguments) => import::run(arguments).await,
+        Command::Bench(arguments) => bench::run(arguments).await,
         Command::Health(arguments) => health::run(arguments).await,
     }
 }

@@ -15,9 +15,10 @@ use clap::Args;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use self::child::{Ended, Node};
+pub(crate) use self::child::{Ended, Node};
 use self::folder::Folder;
-use self::plan::NodePlan;
+pub(crate) use self::plan::NodePlan;
+pub(crate) use self::words::how;
 use super::endpoint;
 use super::error::CliError;
 use super::output::{self, Screen};
@@ -29,6 +30,19 @@ const TICK: Duration = Duration::from_millis(150);
 
 /// How long nodes may take to stop before they are killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// What `dev` says of its own to every node; these variables must not say otherwise to all of them at once.
+const SAID_BY_FLAGS: [&str; 9] = [
+    "MANGROVE_CONFIG",
+    "MANGROVE_DATA_DIR",
+    "MANGROVE_HTTP",
+    "MANGROVE_GOSSIP",
+    "MANGROVE_ADVERTISE",
+    "MANGROVE_JOIN",
+    "MANGROVE_FOUND",
+    "MANGROVE_NAME",
+    "MANGROVE_INSECURE",
+];
 
 /// Run a whole cluster on this machine, each node a process of its own
 #[derive(Debug, Args)]
@@ -86,7 +100,7 @@ struct Cluster {
 impl Cluster {
     fn start(program: PathBuf, plans: Vec<NodePlan>, signals: StopSignals) -> Result<Self, CliError> {
         let (sender, ends) = mpsc::unbounded_channel();
-        let start = |(index, plan)| Node::start(&program, plan, index, sender.clone());
+        let start = |(index, plan)| Node::start(&program, plan, index, sender.clone(), &SAID_BY_FLAGS);
         // On an error the nodes already started are dropped, which ends them.
         let nodes = plans.into_iter().enumerate().map(start).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { program, nodes, ends, signals })

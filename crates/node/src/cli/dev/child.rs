@@ -4,6 +4,7 @@
 //! in order. It is asked to stop by the end of its stdin: that also happens when `dev` itself is killed, so no
 //! node outlives it.
 
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -15,19 +16,6 @@ use tokio_util::sync::CancellationToken;
 use super::super::error::CliError;
 use super::logs::Follower;
 use super::plan::NodePlan;
-
-/// What `dev` says of its own to every node; these variables must not say otherwise to all of them at once.
-const SAID_BY_FLAGS: [&str; 9] = [
-    "MANGROVE_CONFIG",
-    "MANGROVE_DATA_DIR",
-    "MANGROVE_HTTP",
-    "MANGROVE_GOSSIP",
-    "MANGROVE_ADVERTISE",
-    "MANGROVE_JOIN",
-    "MANGROVE_FOUND",
-    "MANGROVE_NAME",
-    "MANGROVE_INSECURE",
-];
 
 /// A node that has ended.
 #[derive(Debug)]
@@ -49,19 +37,20 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts the node; its end will be told to `ends`.
+    /// Starts the node, without the variables `unset` in its environment; its end will be told to `ends`.
     pub(crate) fn start(
         program: &Path,
         plan: NodePlan,
         index: usize,
         ends: UnboundedSender<Ended>,
+        unset: &[impl AsRef<OsStr>],
     ) -> Result<Self, CliError> {
         let failed =
             |error: std::io::Error| CliError::Failed(format!("{} cannot be started: {error}", plan.name));
         let log = OpenOptions::new().create(true).append(true).open(&plan.log).map_err(failed)?;
         let follower = Follower::at_end(&plan.log).map_err(failed)?;
         let mut command = Command::new(program);
-        for variable in SAID_BY_FLAGS {
+        for variable in unset {
             command.env_remove(variable);
         }
         let mut child = command

@@ -1,0 +1,84 @@
+//! `mangrove bench` against real nodes, small: that it measures what it says, shows it, and leaves nothing behind.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::{Ran, mangrove, run};
+
+/// A benchmark starts nodes several times over.
+const LONG: Duration = Duration::from_secs(240);
+
+fn bench(home: &Path, arguments: &[&str]) -> Ran {
+    run(mangrove().arg("bench").args(arguments).args(["--dir", home.to_str().unwrap()]), LONG)
+}
+
+/// One JSON object a line.
+fn objects(ran: &Ran) -> Vec<Value> {
+    ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[track_caller]
+fn is_empty(home: &Path) {
+    let left: Vec<_> = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn impossible_arguments_are_one_line_and_start_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    for (arguments, says) in [
+        (["repair", "--keys", "10", "--differ", "11"].as_slice(), "--differ is 11"),
+        (&["repair", "--nodes", "1"], "--nodes is 1"),
+        (&["repair", "--shape", "round"], "--shape is \"round\""),
+        (&["repair", "--keys", "900000000", "--value-size", "1048576"], "may need"),
+        (&["repair", "--plot", "nowhere/at/all.svg"], "--plot is nowhere/at/all.svg"),
+        (&["repair", "--cluster", "http://127.0.0.1:1"], "--cluster names one node"),
+        (&["load", "--keys", "0"], "--keys is 0"),
+        (&["load", "--value-size", "99999999"], "--value-size wants at most"),
+        (&["load", "--endpoint", "http://127.0.0.1:1", "--with-repair"], "--with-repair"),
+    ] {
+        let ran = bench(home.path(), arguments).expect(2);
+        assert!(ran.stdout.is_empty() && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+        is_empty(home.path());
+    }
+    let missing = home.path().join("missing");
+    assert!(bench(&missing, &["repair"]).expect(2).stderr.contains("is not a folder"));
+}
+
+#[test]
+fn a_load_is_measured_on_nodes_of_its_own() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = bench(
+        home.path(),
+        &["load", "--seconds", "1", "--keys", "500", "--clients", "8", "--durability", "interval", "--json"],
+    )
+    .expect(0);
+    let phases = objects(&ran);
+    let [phase] = phases.as_slice() else { panic!("{}", ran.text()) };
+    assert_eq!((&phase["failed"], &phase["unsent"]), (&0.into(), &0.into()), "{phase:#}");
+    for operation in ["put", "get"] {
+        let row = &phase["operations"][operation];
+        assert!(row["requests"].as_u64().unwrap() > 10, "{phase:#}");
+        let times =
+            ["p50_us", "p90_us", "p99_us", "p999_us", "max_us"].map(|name| row[name].as_u64().unwrap());
+        assert!(times[0] > 0 && times.is_sorted(), "{phase:#}");
+    }
+    is_empty(home.path());
+
+    // At a fixed rate that any machine can do, all that was due is sent.
+    let ran = bench(
+        home.path(),
+        &["load", "--seconds", "2", "--keys", "100", "--rate", "50", "--mix", "get=1", "--json"],
+    )
+    .expect(0);
+    let phase = &objects(&ran)[0];
+    assert!((90..=101).contains(&phase["requests"].as_u64().unwrap()), "{phase:#}");
+    assert_eq!(phase["failed"], 0);
+}
