@@ -12,14 +12,14 @@ use crate::{Dot, Hlc, WriterId};
 /// Always in normal form: no component lies at or under the floor, so equal sets of dots have equal
 /// forms and equal digests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Form", into = "Form")]
+#[serde(from = "Form")]
 pub struct Context {
     floor: Hlc,
     greatest: BTreeMap<WriterId, Hlc>,
 }
 
-/// What is stored and sent; brought to normal form on the way in, whoever made it.
-#[derive(Serialize, Deserialize)]
+/// What a context is read from: its fields, in their order. Brought to normal form, whoever made it.
+#[derive(Deserialize)]
 struct Form {
     floor: Hlc,
     greatest: BTreeMap<WriterId, Hlc>,
@@ -30,12 +30,6 @@ impl From<Form> for Context {
         let mut context = Self { floor: form.floor, greatest: form.greatest };
         context.drop_covered();
         context
-    }
-}
-
-impl From<Context> for Form {
-    fn from(context: Context) -> Self {
-        Self { floor: context.floor, greatest: context.greatest }
     }
 }
 

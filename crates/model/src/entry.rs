@@ -12,7 +12,7 @@ use crate::{Context, DigestKey, Dot, Expiry, Hash, Key, canonical};
 
 /// One of several concurrent values. Immutable; its hash covers everything in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "SiblingForm", into = "SiblingForm")]
+#[serde(try_from = "SiblingForm")]
 pub struct Sibling {
     dot: Dot,
     value: Bytes,
@@ -21,7 +21,8 @@ pub struct Sibling {
     hash: Hash,
 }
 
-#[derive(Serialize, Deserialize)]
+/// What a sibling is read from; its fields are those of [`Sibling`], in their order.
+#[derive(Deserialize)]
 struct SiblingForm {
     dot: Dot,
     value: Bytes,
@@ -93,25 +94,20 @@ impl TryFrom<SiblingForm> for Sibling {
     }
 }
 
-impl From<Sibling> for SiblingForm {
-    fn from(s: Sibling) -> Self {
-        Self { dot: s.dot, value: s.value, content_type: s.content_type, expiry: s.expiry, hash: s.hash }
-    }
-}
-
 /// All that is stored under a key. [`Entry::default`] is the empty one, of a key never written.
 ///
 /// A dot that the context covers and that is no sibling has been replaced. Without siblings it is a
 /// tombstone: it remembers what was deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "EntryForm", into = "EntryForm")]
+#[serde(try_from = "EntryForm")]
 pub struct Entry {
     context: Context,
     siblings: Vec<Sibling>,
     last_expiry: Expiry,
 }
 
-#[derive(Serialize, Deserialize)]
+/// What an entry is read from; its fields are those of [`Entry`], in their order.
+#[derive(Deserialize)]
 struct EntryForm {
     context: Context,
     siblings: Vec<Sibling>,
@@ -123,12 +119,6 @@ impl TryFrom<EntryForm> for Entry {
 
     fn try_from(form: EntryForm) -> Result<Self, EntryError> {
         Self::from_parts(form.context, form.siblings, form.last_expiry)
-    }
-}
-
-impl From<Entry> for EntryForm {
-    fn from(entry: Entry) -> Self {
-        Self { context: entry.context, siblings: entry.siblings, last_expiry: entry.last_expiry }
     }
 }
 

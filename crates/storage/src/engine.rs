@@ -14,19 +14,22 @@ pub enum Space {
     Names,
     /// Time and key to nothing: what expires when. Kept for the expiry horizon.
     Expiry,
+    /// What the store notes about itself: little.
+    Notes,
 }
 
 impl Space {
     /// Every space, in the order of [`Space::index`].
-    pub const ALL: [Space; 3] = [Space::Entries, Space::Names, Space::Expiry];
+    pub const ALL: [Space; 4] = [Space::Entries, Space::Names, Space::Expiry, Space::Notes];
 
-    /// A small number that never changes for a space: 0, 1 or 2.
+    /// A small number that never changes for a space: 0 to 3.
     #[must_use]
     pub fn index(self) -> usize {
         match self {
             Space::Entries => 0,
             Space::Names => 1,
             Space::Expiry => 2,
+            Space::Notes => 3,
         }
     }
 }
@@ -77,6 +80,12 @@ impl Batch {
     #[must_use]
     pub fn new() -> Batch {
         Batch::default()
+    }
+
+    /// A batch without writes, and memory for so many.
+    #[must_use]
+    pub fn with_room(writes: usize) -> Batch {
+        Batch { writes: Vec::with_capacity(writes) }
     }
 
     /// Adds a put behind the writes that are there.

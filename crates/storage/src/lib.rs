@@ -9,7 +9,7 @@
 //! * [`Flusher`]: group commit.
 //! * [`small_file`] and [`DataDir`]: the rest of what a node keeps on disk.
 //!
-//! No clock, no randomness and, but for the flusher's one thread, no task.
+//! No clock, no randomness and, but for the flusher's one thread and those that read while opening, no task.
 
 mod commit;
 mod data_dir;

@@ -18,7 +18,7 @@ pub struct MemoryEngine {
 
 #[derive(Debug, Default)]
 struct State {
-    live: [BTreeMap<Box<[u8]>, Bytes>; 3],
+    live: [BTreeMap<Box<[u8]>, Bytes>; 4],
     /// For each write since the last flush, what was there before it.
     unflushed: Vec<Undo>,
     fail_apply_after: Option<usize>,
@@ -112,11 +112,12 @@ impl MemoryEngine {
 
 impl State {
     fn image(&mut self, space: Space) -> &mut BTreeMap<Box<[u8]>, Bytes> {
-        let [entries, names, expiry] = &mut self.live;
+        let [entries, names, expiry, notes] = &mut self.live;
         match space {
             Space::Entries => entries,
             Space::Names => names,
             Space::Expiry => expiry,
+            Space::Notes => notes,
         }
     }
 

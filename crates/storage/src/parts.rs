@@ -40,12 +40,11 @@ pub(crate) struct Head<'a> {
     pub(crate) first: &'a [u8],
 }
 
-/// The stored form of a small value.
-pub(crate) fn inline(value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1 + value.len());
+/// The stored form of a small value, written over what `out` holds.
+pub(crate) fn inline(value: &[u8], out: &mut Vec<u8>) {
+    out.clear();
     out.push(INLINE);
     out.extend_from_slice(value);
-    out
 }
 
 /// How many bytes stand before a small value in its stored form.
@@ -123,8 +122,11 @@ mod tests {
 
     #[test]
     fn stored_forms_read_back() {
-        assert_eq!(read(&inline(b"")), Some(Stored::Inline(b"")));
-        assert_eq!(read(&inline(b"abc")), Some(Stored::Inline(b"abc")));
+        let mut form = b"left over".to_vec();
+        for value in [&b""[..], b"abc"] {
+            inline(value, &mut form);
+            assert_eq!(read(&form), Some(Stored::Inline(value)));
+        }
         let value = vec![7; INLINE_BYTES_MAX + 1];
         let id = PartsId::new(9).unwrap();
         let expected = Head { id, len: value.len() as u64, first: &value[..FIRST_BYTES_CHEAP] };

@@ -44,6 +44,7 @@ pub struct SledEngine {
     entries: Tree,
     names: Tree,
     expiry: Tree,
+    notes: Tree,
     /// The bytes of large values: see `parts`.
     parts: Tree,
     meta: Tree,
@@ -77,15 +78,16 @@ impl SledEngine {
             .flush_every_ms(None);
         let open = || {
             let db = config.open()?;
-            let trees = ["entries", "names", "expiry", "parts", "meta"].map(|name| db.open_tree(name));
-            let [entries, names, expiry, parts, meta] = trees;
+            let trees =
+                ["entries", "names", "expiry", "notes", "parts", "meta"].map(|name| db.open_tree(name));
+            let [entries, names, expiry, notes, parts, meta] = trees;
             let (parts, meta) = (parts?, meta?);
             let last_part = parts.last()?.and_then(|(key, _)| read_part_key(&key));
             let flushes =
                 meta.get(FLUSHES)?.and_then(|v| Some(u64::from_be_bytes(v.as_ref().try_into().ok()?)));
-            Ok((db, entries?, names?, expiry?, parts, meta, last_part, flushes))
+            Ok((db, [entries?, names?, expiry?, notes?], parts, meta, last_part, flushes))
         };
-        let (db, entries, names, expiry, parts, meta, last_part, flushes) =
+        let (db, [entries, names, expiry, notes], parts, meta, last_part, flushes) =
             match catch_unwind(AssertUnwindSafe(open)) {
                 Ok(opened) => opened.map_err(unopened)?,
                 Err(panic) => {
@@ -101,6 +103,7 @@ impl SledEngine {
             entries,
             names,
             expiry,
+            notes,
             parts,
             meta,
             commit: Mutex::new(commit.after(flushes_held)),
@@ -116,6 +119,7 @@ impl SledEngine {
             Space::Entries => &self.entries,
             Space::Names => &self.names,
             Space::Expiry => &self.expiry,
+            Space::Notes => &self.notes,
         }
     }
 
@@ -156,9 +160,11 @@ impl SledEngine {
         Ok(())
     }
 
-    fn put(&self, space: Space, key: &[u8], value: &[u8]) -> ::sled::Result<()> {
+    /// `room` is memory to use.
+    fn put(&self, space: Space, key: &[u8], value: &[u8], room: &mut Vec<u8>) -> ::sled::Result<()> {
         let before = if value.len() <= INLINE_BYTES_MAX {
-            self.space(space).insert(key, inline(value))?
+            inline(value, room);
+            self.space(space).insert(key, &room[..])?
         } else {
             let id = self.next_parts_id.fetch_add(1, Ordering::Relaxed);
             self.parts.insert(part_key(id, 0), owner(space, key))?;
@@ -178,9 +184,9 @@ impl SledEngine {
         }
     }
 
-    fn write(&self, write: &Write) -> ::sled::Result<()> {
+    fn write(&self, write: &Write, room: &mut Vec<u8>) -> ::sled::Result<()> {
         match write {
-            Write::Put { space, key, value } => self.put(*space, key, value),
+            Write::Put { space, key, value } => self.put(*space, key, value, room),
             Write::Remove { space, key } => {
                 let before = self.space(*space).remove(key)?;
                 self.remove_replaced(before)
@@ -309,7 +315,9 @@ impl Engine for SledEngine {
             return Err(EngineError::io(DOING, &io::ErrorKind::FileTooLarge.into()));
         }
         self.guarded_write(DOING, || {
-            batch.writes().iter().try_for_each(|write| self.write(write)).map_err(|e| failed(DOING, e))
+            let mut room = Vec::new();
+            let mut each = batch.writes().iter();
+            each.try_for_each(|write| self.write(write, &mut room)).map_err(|e| failed(DOING, e))
         })
     }
 

@@ -82,6 +82,9 @@ fn nothing_acknowledged_is_lost_in_a_crash() {
                 });
             }
             std::thread::sleep(Duration::from_millis(15 + round * 5));
+            while acknowledged.lock().unwrap().len() <= 20 {
+                std::thread::yield_now();
+            }
             // From here on no flush succeeds: what is acknowledged now never will be more.
             loop {
                 engine.inner.fail_next_flush();
@@ -136,8 +139,10 @@ fn a_flush_without_writes_does_nothing() {
         wait(&flusher, seq).unwrap();
         wait(&flusher, Seq(0)).unwrap();
     }
-    drop(flusher);
     assert_eq!(engine.inner.calls().1, at_opening + 1);
+    drop(flusher);
+    let the_stop_noted = 1;
+    assert_eq!(engine.inner.calls().1, at_opening + 1 + the_stop_noted);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let one = prop_oneof![
         8 => key.clone().prop_map(Step::Put),
         4 => key.clone().prop_map(Step::Delete),
-        4 => prop::collection::vec((key.clone(), 0..4_u8), 0..6).prop_map(Step::Merge),
+        4 => prop::collection::vec((key.clone(), 0..5_u8), 0..12).prop_map(Step::Merge),
         1 => key.clone().prop_map(Step::Leave),
         1 => key.prop_map(Step::Remove),
         1 => (0..2000_u16, 50..250_u16).prop_map(|(from, count)| Step::Burst(from, count)),
@@ -119,6 +119,7 @@ impl World {
                 let theirs = match kind {
                     0 => known,
                     1 => written(known, dot(time, 2), None),
+                    4 => Entry::default(),
                     _ => single(dot(time, u64::from(kind)), &time.to_be_bytes()),
                 };
                 (name(i), theirs)
@@ -126,7 +127,10 @@ impl World {
             .collect();
         let merged = self.store.merge(&batch).unwrap();
         assert_eq!((merged.clashes, merged.seq), (0, self.store.written()));
-        for ((key, theirs), changed) in batch.into_iter().zip(merged.changed) {
+        // In the order in which they are written: of one key, in that of the batch.
+        let mut in_order: Vec<_> = batch.into_iter().zip(merged.changed).collect();
+        in_order.sort_by_key(|((key, _), _)| (key.token(), key.clone()));
+        for ((key, theirs), changed) in in_order {
             let mut mine = self.map.get(&key).cloned().unwrap_or_default();
             assert_eq!(mine.merge(&theirs).changed, changed);
             self.wrote(key, mine, changed);

@@ -22,7 +22,6 @@ impl Bucket {
         Self { rate, debt: 0.0, at: now }
     }
 
-    #[cfg(test)]
     /// Another rate from now on. What is owed stays owed, in bytes.
     pub(super) fn set_rate(&mut self, now: Duration, rate: Option<f64>) {
         self.settle(now);

@@ -7,14 +7,19 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `bucket` | bytes spent at a rate |
+//! | `control` | what rate, from how long clients' requests take |
 
 mod bucket;
+mod control;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bucket::Bucket;
+use control::Control;
 
 /// What the governor is told by its operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,39 +90,98 @@ pub struct GovernorStatus {
 pub struct Governor {
     config: GovernorConfig,
     bucket: Bucket,
-    p99_us: Option<u64>,
+    control: Control,
+    meter: Meter,
 }
 
 impl Governor {
     /// Repair that may begin at once.
     pub fn new(config: GovernorConfig, now: Duration) -> Self {
-        let rate = config.max_bytes_per_second.map(|rate| rate.get() as f64);
-        Self { config, bucket: Bucket::new(rate, now), p99_us: None }
+        let mut governor = Self {
+            config,
+            bucket: Bucket::new(None, now),
+            control: Control::new(now),
+            meter: Meter::new(now),
+        };
+        governor.bucket.set_rate(now, governor.rate());
+        governor
     }
 
     /// Learns how the clients' requests of the last window went.
-    pub fn foreground(&mut self, _now: Duration, window: Foreground) {
-        self.p99_us = (window.requests > 0).then_some(window.p99_us);
+    pub fn foreground(&mut self, now: Duration, window: Foreground) {
+        self.meter.settle(now);
+        self.control.window(now, window);
+        self.bucket.set_rate(now, self.rate());
     }
 
     /// Repair has sent or taken in this many bytes.
     pub fn spend(&mut self, now: Duration, bytes: u64) {
+        self.meter.add(now, bytes);
+        self.control.spent(now, bytes);
+        self.bucket.set_rate(now, self.rate());
         self.bucket.spend(now, bytes);
     }
 
-    /// When the next slice of repair may be sent, or the next one asked for; not after `now`: at once.
+    /// When the next slice of repair may be sent, or the next one asked for; not after `now`: at once. It changes with
+    /// every call that changes the governor, in either direction.
     pub fn ready_at(&self, now: Duration) -> Duration {
-        self.bucket.ready_at().max(now)
+        let pause = if self.config.adaptive { self.control.pause_until() } else { None };
+        self.bucket.ready_at().max(pause.unwrap_or_default()).max(now)
     }
 
     /// What people see.
-    pub fn status(&self, _now: Duration) -> GovernorStatus {
-        let limit_bytes_per_second = self.config.max_bytes_per_second.map(NonZeroU64::get);
+    pub fn status(&self, now: Duration) -> GovernorStatus {
+        let limit = self.rate();
+        let braked = self.config.adaptive && self.control.limit().is_some_and(|held| Some(held) == limit);
+        let whole = |number: f64| number.round() as u64;
         GovernorStatus {
-            limit_bytes_per_second,
-            brake: limit_bytes_per_second.map_or(Brake::None, |_| Brake::Cap),
-            p99_us: self.p99_us,
-            ..GovernorStatus::default()
+            limit_bytes_per_second: limit.map(whole),
+            brake: match limit {
+                None => Brake::None,
+                Some(_) if braked => self.control.brake(),
+                Some(_) => Brake::Cap,
+            },
+            rate_bytes_per_second: whole(self.meter.rate(now)),
+            p99_us: self.control.p99_us().map(whole),
+            baseline_p99_us: self.control.baseline_us().map(whole),
         }
+    }
+
+    /// Bytes a second that hold now.
+    fn rate(&self) -> Option<f64> {
+        let cap = self.config.max_bytes_per_second.map(|rate| rate.get() as f64);
+        let held = if self.config.adaptive { self.control.limit() } else { None };
+        match (cap, held) {
+            (Some(cap), Some(held)) => Some(cap.min(held)),
+            (cap, held) => cap.or(held),
+        }
+    }
+}
+
+/// Bytes a second over about the last second.
+#[derive(Clone, Debug)]
+struct Meter {
+    bytes: f64,
+    at: Duration,
+}
+
+impl Meter {
+    fn new(now: Duration) -> Self {
+        Self { bytes: 0.0, at: now }
+    }
+
+    fn add(&mut self, now: Duration, bytes: u64) {
+        self.settle(now);
+        self.bytes += bytes as f64;
+    }
+
+    fn settle(&mut self, now: Duration) {
+        self.bytes = self.rate(now);
+        self.at = self.at.max(now);
+    }
+
+    /// Each byte counts less by the factor e with every second.
+    fn rate(&self, now: Duration) -> f64 {
+        self.bytes * (-now.saturating_sub(self.at).as_secs_f64()).exp()
     }
 }

@@ -8,8 +8,15 @@ use crate::store::{State, Store, StoreError, record};
 /// Read for a growing tree within a write: twice as many keys as there are must be written before the
 /// tree wants to grow again, so anything above one is in time.
 pub(super) const ENTRIES_A_WRITE: usize = 32;
+/// Read for a growing tree within a section of merged entries, at most.
+const ENTRIES_A_SECTION_MAX: usize = 1024;
 /// Read for a growing tree in one call of [`Store::maintain`].
 const ENTRIES_A_CALL: usize = 512;
+
+/// How many entries to read for a growing tree within a section that has written so many.
+pub(super) fn entries_a_section(writes: usize) -> usize {
+    (writes * 4).clamp(ENTRIES_A_WRITE, ENTRIES_A_SECTION_MAX)
+}
 
 /// Tokens and digests in token order, and the token that follows them; none at the end.
 type Digests = (Vec<(u64, u128)>, Option<u64>);

@@ -4,8 +4,11 @@ mod bulk;
 mod error;
 mod growth;
 mod list;
+mod merge;
+mod note;
 mod open;
 mod record;
+mod scan;
 mod views;
 
 use std::collections::BTreeMap;
@@ -19,6 +22,7 @@ use crate::engine::{Batch, Engine, Space};
 pub use bulk::RangeRows;
 pub use error::{StoreError, UpdateError};
 pub use list::{LIST_BYTES_MAX, Page};
+pub use merge::MergedBatch;
 pub use open::{CORRUPT_LISTED_MAX, CorruptRecord, OpenReport};
 pub use views::{VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId};
 
@@ -45,17 +49,6 @@ pub struct Updated {
     pub seq: Seq,
     /// Whether anything was written.
     pub changed: bool,
-}
-
-/// What merging a batch came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MergedBatch {
-    /// For each entry of the batch, whether it changed what was stored.
-    pub changed: Vec<bool>,
-    /// Dots that came with other contents than those stored. Always 0 unless something is badly wrong.
-    pub clashes: usize,
-    /// Once this is durable, so is everything in the batch.
-    pub seq: Seq,
 }
 
 /// Entries and names in an engine, and the tree over them in memory.
@@ -126,27 +119,6 @@ impl Store {
         }
     }
 
-    /// Merges entries from elsewhere, one after the other, each in a critical section of its own. No
-    /// limit is applied to them.
-    ///
-    /// # Errors
-    /// When the store could not; a prefix of the batch may have been merged.
-    pub fn merge(&self, batch: &[(Key, Entry)]) -> Result<MergedBatch, StoreError> {
-        let mut merged = MergedBatch { changed: Vec::with_capacity(batch.len()), clashes: 0, seq: Seq(0) };
-        for (key, theirs) in batch {
-            let mut state = self.lock_to_write()?;
-            let at = record::entry_key(key.token().0, key.as_bytes());
-            let held = self.read(key, &at)?;
-            let mut next = held.entry.clone();
-            let outcome = next.merge(theirs);
-            merged.clashes += outcome.clashes;
-            let written = outcome.changed && self.replace(&mut state, key, at, &held, &next)?.is_some();
-            merged.changed.push(written);
-        }
-        merged.seq = self.counted();
-        Ok(merged)
-    }
-
     /// How many keys and tombstones there are.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -173,6 +145,11 @@ impl Store {
         Seq(self.written.load(Ordering::Acquire))
     }
 
+    /// Gives numbers to so many writes that were just applied, and says the last of them. In the critical section.
+    fn count(&self, writes: u64) -> Seq {
+        Seq(self.written.fetch_add(writes, Ordering::AcqRel) + writes)
+    }
+
     /// Every write up to this number is on stable storage.
     #[must_use]
     pub fn durable(&self) -> Seq {
@@ -188,10 +165,16 @@ impl Store {
         self.refuse_if_stopped()?;
         let written = self.written();
         if self.durable() < written {
-            self.engine.flush().map_err(|error| self.stop(&format!("a flush failed: {error}")))?;
-            self.durable.store(written.0, Ordering::Release);
+            self.make_durable(written)?;
         }
         Ok(written)
+    }
+
+    /// Flushes the engine. For one thread at a time, and a number taken before.
+    fn make_durable(&self, written: Seq) -> Result<(), StoreError> {
+        self.engine.flush().map_err(|error| self.stop(&format!("a flush failed: {error}")))?;
+        self.durable.store(written.0, Ordering::Release);
+        Ok(())
     }
 
     /// Why the store has stopped writing, if it has.
@@ -239,7 +222,7 @@ impl Store {
             self.stop(&format!("the record of {key} cannot be read: {error}"));
             StoreError::Engine(error)
         })?;
-        let Some(record) = record else { return Ok(Held { digest: None, entry: Entry::default() }) };
+        let Some(record) = record else { return Ok(Held::nothing()) };
         let (digest, entry) = record::read(key, &record, &self.digest_key).map_err(|why| {
             self.stop(&format!("the record of {key} is damaged: {why}"));
             StoreError::Corrupt { key: key.clone(), why }
@@ -264,12 +247,16 @@ impl Store {
         self.engine.apply(&batch).map_err(|error| self.stop(&format!("a write failed: {error}")))?;
         let token = key.token().0;
         state.tree.change(token, held.digest, digest);
-        state.counts.remove(held.digest.is_some(), &held.entry);
-        state.counts.add(digest.is_some(), next);
+        if held.digest.is_some() {
+            *state.counts.of(held.is_live()) -= 1;
+        }
+        if digest.is_some() {
+            *state.counts.of(!next.siblings().is_empty()) += 1;
+        }
         for view in state.views.values_mut() {
             view.record(token, key.as_bytes(), held.digest, digest);
         }
-        let seq = Seq(self.written.fetch_add(1, Ordering::AcqRel) + 1);
+        let seq = self.count(1);
         self.grow(state, growth::ENTRIES_A_WRITE)?;
         Ok(Some(seq))
     }
@@ -277,7 +264,7 @@ impl Store {
 
 /// The writes that turn one record into another, in the order that makes any prefix harmless.
 fn writes(key: &Key, at: Box<[u8]>, held: &Held, next: &Entry, digest: Option<u128>) -> Batch {
-    let (was_live, is_live) = (!held.entry.siblings().is_empty(), !next.siblings().is_empty());
+    let (was_live, is_live) = (held.is_live(), !next.siblings().is_empty());
     let mut batch = Batch::new();
     if is_live && !was_live {
         batch.put(Space::Names, key.as_bytes(), &b""[..]);
@@ -293,15 +280,18 @@ fn writes(key: &Key, at: Box<[u8]>, held: &Held, next: &Entry, digest: Option<u1
 }
 
 impl Counts {
-    fn of(&mut self, entry: &Entry) -> &mut u64 {
-        if entry.siblings().is_empty() { &mut self.tombstones } else { &mut self.keys }
+    /// Where entries with siblings, or those without, are counted.
+    fn of(&mut self, live: bool) -> &mut u64 {
+        if live { &mut self.keys } else { &mut self.tombstones }
+    }
+}
+
+impl Held {
+    fn nothing() -> Held {
+        Held { digest: None, entry: Entry::default() }
     }
 
-    fn add(&mut self, held: bool, entry: &Entry) {
-        *self.of(entry) += u64::from(held);
-    }
-
-    fn remove(&mut self, held: bool, entry: &Entry) {
-        *self.of(entry) -= u64::from(held);
+    fn is_live(&self) -> bool {
+        !self.entry.siblings().is_empty()
     }
 }

@@ -1,4 +1,4 @@
-//! Opening: every record is read and verified, and the tree is built from what is really there.
+//! Opening: the tree is built from what is really there, and every record is verified unless the last stop was clean.
 
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
@@ -6,15 +6,15 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use merkle::Tree;
-use model::{DigestKey, Entry, Key};
+use model::{DigestKey, Key};
 
 use crate::engine::{Batch, Engine, EngineError, Part, Space};
-use crate::store::{Counts, State, Store, StoreError, record};
+use crate::store::note::{self, Note};
+use crate::store::scan::{Look, Pass, scan};
+use crate::store::{State, Store, StoreError, record};
 
 /// At most so many damaged records are named; all are counted.
 pub const CORRUPT_LISTED_MAX: usize = 100;
-/// How often progress is told, in entries.
-const ENTRIES_A_REPORT: u64 = 1024;
 /// The part of the token space that is counted first to size the tree: 1 in 256.
 const SAMPLE_LAST_TOKEN: u64 = u64::MAX >> 8;
 
@@ -23,6 +23,9 @@ const SAMPLE_LAST_TOKEN: u64 = u64::MAX >> 8;
 pub struct OpenReport {
     /// Sound records read.
     pub entries: u64,
+    /// Whether each record was proven by its digest, and names were compared with live keys. Otherwise the last
+    /// stop was clean, and the digests were found to add up to what was there then.
+    pub verified: bool,
     /// The first damaged records. If there are any, the store takes no writes.
     pub corrupt: Vec<CorruptRecord>,
     /// How many damaged records were met, named or not. Where the engine cannot read on, what lies
@@ -49,25 +52,19 @@ impl fmt::Display for CorruptRecord {
     }
 }
 
-/// What one pass over the entries gives.
-struct Pass {
-    tree: Tree,
-    counts: Counts,
-    report: OpenReport,
-    /// Of the live keys' tokens: compared with that of the names.
-    live: Fingerprint,
-}
-
 /// How many keys, and the sum of their tokens: equal for equal sets, whatever their order.
-#[derive(Default, PartialEq, Eq)]
-struct Fingerprint {
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Fingerprint {
     keys: u64,
     tokens: u128,
 }
 
 impl Store {
-    /// Opens the store in an engine: reads every record, verifies it, and builds the tree. `progress` is
-    /// called now and then with the number of entries read so far.
+    /// Opens the store in an engine: reads every record and builds the tree. `progress` is called now and then with
+    /// the number of entries read so far.
+    ///
+    /// After a clean stop (see [`Store::note_clean_stop`]) only the digests are read, and must add up to what the
+    /// store held then. Otherwise each record is verified, and names are compared with the live keys.
     ///
     /// Damaged records do not make this fail. They are in [`Store::opened`], and the store then takes no
     /// writes and says why: what it lacks must come from other members first.
@@ -80,21 +77,24 @@ impl Store {
         digest_key: DigestKey,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Store, StoreError> {
-        let tree = Tree::with_keys(estimate_entries(&*engine));
-        let mut pass = Pass {
-            tree,
-            counts: Counts::default(),
-            report: OpenReport::default(),
-            live: Fingerprint::default(),
+        let pass = match pass_by_note(&*engine, &digest_key, progress) {
+            Some(pass) => pass,
+            None => {
+                let tree = Tree::with_keys(estimate_entries(&*engine));
+                scan(&*engine, &digest_key, Look::Verify, tree, progress)
+            }
         };
-        pass.read_entries(&*engine, &digest_key, progress);
         progress(pass.report.entries);
         let damaged = pass.report.corrupt.first().map(|first| match pass.report.corrupt_count {
             1 => format!("a record is damaged: {first}"),
             n => format!("{n} records are damaged, the first is {first}"),
         });
+        let mut pass = pass;
         if damaged.is_none() {
-            pass.put_names_right(&*engine, &digest_key)?;
+            if pass.report.verified {
+                pass.put_names_right(&*engine, &digest_key)?;
+            }
+            note::forget(&*engine)?;
         }
         let Pass { tree, counts, report, .. } = pass;
         let store = Store {
@@ -131,51 +131,24 @@ fn estimate_entries(engine: &dyn Engine) -> u64 {
     seen.saturating_mul(256)
 }
 
+/// The quick way: if there is a note of a clean stop, and all that it says is there.
+fn pass_by_note(engine: &dyn Engine, digest_key: &DigestKey, progress: &mut dyn FnMut(u64)) -> Option<Pass> {
+    let note = Note::read(engine, digest_key)?;
+    let tree = Tree::with_keys(note.root.count);
+    let mut pass = scan(engine, digest_key, Look::Digests, tree, progress);
+    if pass.tree.root() != note.root || pass.report.corrupt_count > 0 {
+        tracing::warn!("the records are not those of the last clean stop: each is verified");
+        return None;
+    }
+    pass.counts = note.counts;
+    Some(pass)
+}
+
 impl Pass {
-    fn read_entries(&mut self, engine: &dyn Engine, digest_key: &DigestKey, progress: &mut dyn FnMut(u64)) {
-        let mut last = Vec::new();
-        let mut visit = |at: &[u8], value: &[u8]| {
-            match record::read_scanned_key(at).and_then(|key| {
-                let (digest, entry) = record::read(&key, value, digest_key)?;
-                Ok((key, digest, entry))
-            }) {
-                Ok((key, digest, entry)) => self.take(&key, digest, &entry),
-                Err(why) => self.report.add(at, why),
-            }
-            if self.report.entries.is_multiple_of(ENTRIES_A_REPORT) {
-                progress(self.report.entries);
-            }
-            last.clear();
-            last.extend_from_slice(at);
-            ControlFlow::Continue(())
-        };
-        let scan = engine.range(Space::Entries, Bound::Unbounded, Bound::Unbounded, Part::Whole, &mut visit);
-        if let Err(error) = scan {
-            self.report.add(&last, format!("nothing behind this record can be read: {error}"));
-        }
-    }
-
-    fn take(&mut self, key: &Key, digest: u128, entry: &Entry) {
-        let token = key.token().0;
-        self.tree.change(token, None, Some(digest));
-        self.counts.add(true, entry);
-        self.report.entries += 1;
-        if !entry.siblings().is_empty() {
-            self.live.add(token);
-        }
-    }
-
     /// A crash leaves names of keys that are not live, at worst. Names are put right only when their
     /// number or the sum of their tokens shows that they are not those of the live keys.
     fn put_names_right(&mut self, engine: &dyn Engine, digest_key: &DigestKey) -> Result<(), StoreError> {
-        let mut named = Fingerprint::default();
-        let mut visit = |name: &[u8], _: &[u8]| {
-            // What is no key is no live key's name either: it makes the sums differ.
-            named.add(Key::new(name.to_vec()).map_or(0, |key| key.token().0));
-            ControlFlow::Continue(())
-        };
-        engine.range(Space::Names, Bound::Unbounded, Bound::Unbounded, Part::First(0), &mut visit)?;
-        if named == self.live {
+        if self.named.as_ref().map_err(EngineError::clone)? == &self.live {
             return Ok(());
         }
         self.report.names_removed = remove_stale_names(engine, digest_key)?;
@@ -215,7 +188,7 @@ fn remove_stale_names(engine: &dyn Engine, digest_key: &DigestKey) -> Result<u64
 fn add_missing_names(engine: &dyn Engine, digest_key: &DigestKey) -> Result<u64, EngineError> {
     let mut missing = Batch::new();
     for_each_key(engine, Space::Entries, &mut |at| {
-        let Ok(key) = record::read_scanned_key(at) else { return Ok(()) };
+        let Ok((_, key)) = record::read_scanned_key(at) else { return Ok(()) };
         if engine.get(Space::Names, key.as_bytes())?.is_none() && is_live(engine, &key, digest_key)? {
             missing.put(Space::Names, key.as_bytes(), &b""[..]);
         }
@@ -257,18 +230,23 @@ fn for_each_key(
 }
 
 impl Fingerprint {
-    fn add(&mut self, token: u64) {
+    pub(super) fn add(&mut self, token: u64) {
         self.keys += 1;
         self.tokens += u128::from(token);
+    }
+
+    pub(super) fn add_all(&mut self, others: &Fingerprint) {
+        self.keys += others.keys;
+        self.tokens += others.tokens;
     }
 }
 
 impl OpenReport {
-    fn add(&mut self, at: &[u8], why: String) {
+    pub(super) fn add(&mut self, at: &[u8], why: String) {
         self.corrupt_count += 1;
         if self.corrupt.len() < CORRUPT_LISTED_MAX {
             let at = match record::read_scanned_key(at) {
-                Ok(key) => key.to_string(),
+                Ok((_, key)) => key.to_string(),
                 Err(_) => at.iter().map(|byte| format!("{byte:02x}")).collect(),
             };
             self.corrupt.push(CorruptRecord { at, why });

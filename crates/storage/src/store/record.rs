@@ -45,12 +45,12 @@ pub(crate) fn read(key: &Key, record: &[u8], digest_key: &DigestKey) -> Result<(
     Ok((digest, entry))
 }
 
-/// The key of an entry found in a scan, or what is wrong with it.
-pub(crate) fn read_scanned_key(bytes: &[u8]) -> Result<Key, String> {
+/// The token and the key of an entry found in a scan, or what is wrong with it.
+pub(crate) fn read_scanned_key(bytes: &[u8]) -> Result<(u64, Key), String> {
     let (token, key) = read_entry_key(bytes).ok_or("its key is cut short")?;
     let key = Key::new(key.to_vec()).map_err(|error| error.to_string())?;
     if key.token().0 == token {
-        Ok(key)
+        Ok((token, key))
     } else {
         Err(format!("it stands at the token of another key than {key}"))
     }

@@ -1,0 +1,274 @@
+//! What share of its unhindered rate repair may use, from how long clients' requests take.
+//!
+//! The share follows the gradient law of Netflix's concurrency-limits ("Performance Under Load", 2018; after TCP
+//! Vegas, Brakmo and Peterson 1994): it is scaled by how much longer requests take than is tolerated, and grows by a
+//! small step. What they take without repair, and how fast repair is unhindered, are measured as in BBR (Cardwell et
+//! al. 2016): neither can be seen while the other is at work, so now and then repair pauses for a moment, and
+//! goes unhindered for an even shorter one. Hence repair cannot pass off its own cost as the clients' normal.
+
+use std::time::Duration;
+
+use super::{Brake, Foreground};
+
+/// Repair never uses less than this share of its unhindered rate.
+pub(super) const SHARE_MIN: f64 = 0.25;
+/// Repair that begins while clients are served begins at this share.
+const SHARE_FIRST: f64 = 0.4;
+/// By how much the share grows with each sample of the foreground.
+const SHARE_STEP: f64 = 0.02;
+/// How much longer requests may take than without repair before repair is slowed down...
+const TOLERANCE: f64 = 1.4;
+/// ...and at least by how much, in microseconds, so that noise among short times counts for nothing.
+const TOLERANCE_MIN_US: f64 = 200.0;
+/// The least factor that a single sample may scale the share by.
+const GRADIENT_MIN: f64 = 0.5;
+/// Requests that make a sample; fewer within [`SAMPLE_WINDOWS_MAX`] make one too.
+const SAMPLE_REQUESTS: u64 = 50;
+const SAMPLE_WINDOWS_MAX: u32 = 4;
+/// Fewer requests a second than this, and nobody is there to be made to wait.
+const IDLE_BELOW: f64 = 5.0;
+/// Weight of a new sample in what requests take now, and in what they take without repair.
+const NOW_WEIGHT: f64 = 0.4;
+const BASELINE_WEIGHT: f64 = 0.15;
+/// Repair pauses to measure the baseline anew when the last measure is this old.
+const BASELINE_FRESH: Duration = Duration::from_secs(10);
+/// Without any measure yet, a pause that brought none is tried again after this long.
+const BASELINE_RETRY: Duration = Duration::from_secs(3);
+/// A pause ends after this long at the latest.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Repair goes unhindered to be measured when the last measure is this old. The first is taken while it begins, and
+/// soon again.
+const RATE_FRESH: Duration = Duration::from_secs(30);
+const RATE_FRESH_FIRST: Duration = Duration::from_secs(5);
+/// A measure leaves out the first moments, in which windows fill, and then takes this long.
+const MEASURE_AFTER: Duration = Duration::from_millis(40);
+const MEASURE_FOR: Duration = Duration::from_millis(120);
+/// Fewer bytes measured tell nothing.
+const MEASURE_BYTES_MIN: u64 = 64 << 10;
+/// Without repair for this long, the next one is taken for a new beginning.
+const OVER_AFTER: Duration = Duration::from_secs(5);
+
+/// What repair is doing, as far as its pace is concerned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    /// Nobody is made to wait: as fast as it can.
+    Free,
+    /// At its share.
+    Paced,
+    /// Not at all, until a window has passed without any.
+    Pausing { since: Duration },
+    /// Unhindered, to be measured: since when, when counting began, bytes and the time of the last of them.
+    Measuring { since: Duration, first: Option<Duration>, bytes: u64, last: Duration },
+}
+
+/// Windows gathered until they make a sample.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gathered {
+    requests: u64,
+    p99_us: u64,
+    windows: u32,
+    /// Repair was at work in one of them or right before.
+    disturbed: bool,
+}
+
+/// The controller. Times are [`crate::time::Now::mono`].
+#[derive(Clone, Debug)]
+pub(super) struct Control {
+    phase: Phase,
+    share: f64,
+    /// Bytes a second of unhindered repair while clients are served, and when that was measured last.
+    unhindered: Option<f64>,
+    measured_at: Duration,
+    measures: u32,
+    gathered: Gathered,
+    requests_a_second: f64,
+    p99_us: Option<f64>,
+    baseline_us: Option<f64>,
+    baseline_at: Option<Duration>,
+    paused_at: Option<Duration>,
+    repaired_at: Option<Duration>,
+    window_began: Duration,
+    window_bytes: u64,
+    /// Whether repair was at work in the window before.
+    disturbed_before: bool,
+}
+
+impl Control {
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            phase: Phase::Free,
+            share: SHARE_FIRST,
+            unhindered: None,
+            measured_at: now,
+            measures: 0,
+            gathered: Gathered::default(),
+            requests_a_second: 0.0,
+            p99_us: None,
+            baseline_us: None,
+            baseline_at: None,
+            paused_at: None,
+            repaired_at: None,
+            window_began: now,
+            window_bytes: 0,
+            disturbed_before: false,
+        }
+    }
+
+    /// Bytes a second that repair is held to; none where it is not.
+    pub(super) fn limit(&self) -> Option<f64> {
+        match self.phase {
+            Phase::Paced if self.share < 1.0 => self.unhindered.map(|rate| rate * self.share),
+            Phase::Pausing { .. } => self.unhindered.map(|rate| rate * self.share),
+            _ => None,
+        }
+    }
+
+    /// Until when repair pauses.
+    pub(super) fn pause_until(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Pausing { since } => Some(since.saturating_add(PAUSE_MAX)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn brake(&self) -> Brake {
+        match self.limit() {
+            None => Brake::None,
+            Some(_) if self.share <= SHARE_MIN => Brake::Floor,
+            Some(_) => Brake::Foreground,
+        }
+    }
+
+    pub(super) fn p99_us(&self) -> Option<f64> {
+        self.p99_us
+    }
+
+    pub(super) fn baseline_us(&self) -> Option<f64> {
+        self.baseline_us
+    }
+
+    /// Repair has moved these bytes.
+    pub(super) fn spent(&mut self, now: Duration, bytes: u64) {
+        self.window_bytes = self.window_bytes.saturating_add(bytes);
+        let begins = self.repaired_at.is_none_or(|at| now >= at.saturating_add(OVER_AFTER));
+        self.repaired_at = Some(now);
+        if begins {
+            self.share = self.share.min(SHARE_FIRST);
+        }
+        if self.phase == Phase::Paced && self.measure_is_due(now) {
+            self.phase = Phase::Measuring { since: now, first: None, bytes: 0, last: now };
+        }
+        self.measure(now, bytes);
+    }
+
+    /// A window has ended.
+    pub(super) fn window(&mut self, now: Duration, window: Foreground) {
+        let passed = now.saturating_sub(self.window_began).as_secs_f64().max(0.05);
+        let disturbed = self.window_bytes > 0;
+        let rate = self.window_bytes as f64 / passed;
+        (self.window_began, self.window_bytes) = (now, 0);
+        self.requests_a_second += 0.25 * (window.requests as f64 / passed - self.requests_a_second);
+        let before = std::mem::replace(&mut self.disturbed_before, disturbed);
+        if self.requests_a_second < IDLE_BELOW {
+            self.phase = Phase::Free;
+            self.gathered = Gathered::default();
+            self.p99_us = None;
+            return;
+        }
+        if self.phase == Phase::Free {
+            self.phase = Phase::Paced;
+        } else if self.limit().is_none() && self.unhindered.is_some_and(|known| known < rate) {
+            self.unhindered = Some(rate);
+        }
+        self.gather(now, window, disturbed || before);
+        self.turn(now);
+    }
+
+    fn gather(&mut self, now: Duration, window: Foreground, disturbed: bool) {
+        let gathered = &mut self.gathered;
+        if gathered.disturbed != disturbed {
+            // A sample is of one kind.
+            *gathered = Gathered { disturbed, ..Gathered::default() };
+        }
+        gathered.requests += window.requests;
+        gathered.p99_us = gathered.p99_us.max(window.p99_us);
+        gathered.windows += 1;
+        let pausing = matches!(self.phase, Phase::Pausing { .. });
+        let enough = gathered.requests >= SAMPLE_REQUESTS || gathered.windows >= SAMPLE_WINDOWS_MAX;
+        if (enough || pausing && !disturbed) && gathered.requests > 0 {
+            let sample = std::mem::take(gathered);
+            self.sample(now, sample);
+        }
+    }
+
+    fn sample(&mut self, now: Duration, sample: Gathered) {
+        let took = sample.p99_us as f64;
+        if !sample.disturbed {
+            self.baseline_us = Some(mean(self.baseline_us, took, BASELINE_WEIGHT));
+            self.baseline_at = Some(now);
+        } else if let Some(baseline) = self.baseline_us.filter(|baseline| took < *baseline) {
+            // Repair makes nothing faster: the baseline was too high.
+            self.baseline_us = Some(mean(Some(baseline), took, BASELINE_WEIGHT));
+        }
+        self.p99_us = Some(mean(self.p99_us, took, NOW_WEIGHT));
+        if let (Some(p99), Some(baseline), Phase::Paced) = (self.p99_us, self.baseline_us, self.phase) {
+            let tolerated = (baseline * TOLERANCE).max(baseline + TOLERANCE_MIN_US);
+            let gradient = (tolerated / p99.max(1.0)).clamp(GRADIENT_MIN, 1.0);
+            self.share = (self.share * gradient + SHARE_STEP).clamp(SHARE_MIN, 1.0);
+        }
+    }
+
+    /// From one phase to the next.
+    fn turn(&mut self, now: Duration) {
+        let repairing = self.disturbed_before;
+        match self.phase {
+            Phase::Pausing { since } => {
+                let measured = self.baseline_at.is_some_and(|at| at > since);
+                if measured || now >= since.saturating_add(PAUSE_MAX) {
+                    self.phase = Phase::Paced;
+                }
+            }
+            Phase::Measuring { .. } if !repairing => self.phase = Phase::Paced,
+            Phase::Paced if repairing => {
+                let fresh = if self.baseline_us.is_some() { BASELINE_FRESH } else { BASELINE_RETRY };
+                let tried = self.paused_at.max(self.baseline_at);
+                if tried.is_none_or(|at| now >= at.saturating_add(fresh)) {
+                    self.paused_at = Some(now);
+                    self.phase = Phase::Pausing { since: now };
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn measure_is_due(&self, now: Duration) -> bool {
+        let fresh = if self.measures < 2 { RATE_FRESH_FIRST } else { RATE_FRESH };
+        self.unhindered.is_none() || now >= self.measured_at.saturating_add(fresh)
+    }
+
+    fn measure(&mut self, now: Duration, more: u64) {
+        let Phase::Measuring { since, first, bytes, last } = &mut self.phase else { return };
+        match *first {
+            None if now >= since.saturating_add(MEASURE_AFTER) => *first = Some(now),
+            None => {}
+            Some(_) => (*bytes, *last) = (bytes.saturating_add(more), now),
+        }
+        let (Some(began), bytes, last) = (*first, *bytes, *last) else { return };
+        let passed = last.saturating_sub(began);
+        if passed < MEASURE_FOR {
+            return;
+        }
+        self.phase = Phase::Paced;
+        self.measured_at = now;
+        if bytes >= MEASURE_BYTES_MIN {
+            let rate = bytes as f64 / passed.as_secs_f64();
+            // What is repaired next may be of another kind: a lower measure counts, but not all at once.
+            self.unhindered = Some(self.unhindered.map_or(rate, |known| rate.max(known / 2.0)));
+            self.measures += 1;
+        }
+    }
+}
+
+fn mean(known: Option<f64>, new: f64, weight: f64) -> f64 {
+    known.map_or(new, |known| known + weight * (new - known))
+}

@@ -1,0 +1,261 @@
+//! The governor before a plant: a node whose requests take the longer the more repair there is.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::control::SHARE_MIN;
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+const WINDOW: u32 = 250;
+/// Bytes that repair moves in one piece.
+const SLICE: u64 = 128 << 10;
+
+/// A node under load.
+struct Plant {
+    /// Bytes a second that repair makes when nothing holds it back.
+    unhindered: f64,
+    /// The 99th percentile without repair, microseconds.
+    base_us: f64,
+    /// What it is multiplied by, less one, with repair going unhindered.
+    harm: f64,
+    requests_a_second: f64,
+    /// Noise of a window's percentile, as a share of it.
+    noise: f64,
+    rng: StdRng,
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+struct Run {
+    bytes: u64,
+    /// Each window's percentile over what it is without repair, and its requests.
+    slowdowns: Vec<f64>,
+}
+
+impl Plant {
+    fn new(seed: u64) -> Self {
+        Self {
+            unhindered: 20e6,
+            base_us: 2_000.0,
+            harm: 5.0,
+            requests_a_second: 4_000.0,
+            noise: 0.2,
+            rng: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    fn window(&mut self, bytes: u64) -> (Foreground, f64) {
+        let rate = bytes as f64 * 1_000.0 / f64::from(WINDOW);
+        let slowdown = 1.0 + self.harm * (rate / self.unhindered).min(1.0);
+        let noise = self.rng.random_range(1.0 - self.noise..=1.0 + self.noise);
+        let requests = (self.requests_a_second * f64::from(WINDOW) / 1_000.0) as u64;
+        let p99_us = if requests == 0 { 0 } else { (self.base_us * slowdown * noise) as u64 };
+        (Foreground { requests, p99_us }, slowdown)
+    }
+
+    /// Lets repair go on for a time, while there is any to do.
+    fn run(&mut self, governor: &mut Governor, now: &mut Duration, seconds: u32, repair: bool) -> Run {
+        let (mut run, mut window, end) = (Run::default(), 0, *now + seconds * 1_000 * MS);
+        let mut free_at = *now;
+        let mut window_at = *now + WINDOW * MS;
+        while *now < end {
+            if *now >= window_at {
+                let (seen, slowdown) = self.window(window);
+                governor.foreground(*now, seen);
+                run.slowdowns.push(slowdown);
+                run.bytes += std::mem::take(&mut window);
+                window_at += WINDOW * MS;
+            }
+            if repair && free_at <= *now && governor.ready_at(*now) <= *now {
+                governor.spend(*now, SLICE);
+                window += SLICE;
+                // The node itself takes this long for a slice.
+                free_at = *now + Duration::from_secs_f64(SLICE as f64 / self.unhindered);
+            }
+            *now += MS;
+        }
+        run.bytes += window;
+        run
+    }
+}
+
+impl Run {
+    fn mean(&self) -> f64 {
+        self.slowdowns.iter().sum::<f64>() / self.slowdowns.len() as f64
+    }
+
+    /// The share of windows in which requests took more than so many times as long.
+    fn above(&self, times: f64) -> f64 {
+        self.slowdowns.iter().filter(|slowdown| **slowdown > times).count() as f64
+            / self.slowdowns.len() as f64
+    }
+}
+
+fn governor(max: Option<u64>, adaptive: bool) -> Governor {
+    let max_bytes_per_second = max.and_then(NonZeroU64::new);
+    Governor::new(GovernorConfig { max_bytes_per_second, adaptive }, Duration::ZERO)
+}
+
+#[test]
+fn clients_are_spared_and_repair_keeps_its_share_where_it_hurts() {
+    for seed in 0..20 {
+        let mut plant = Plant::new(seed);
+        let mut now = Duration::ZERO;
+        let mut without = Plant::new(seed);
+        let hindered = without.run(&mut governor(None, false), &mut now, 60, true);
+        assert!(hindered.mean() > 5.0, "without the governor: {}", hindered.mean());
+        let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
+        plant.run(&mut governor, &mut now, 10, false);
+        let run = plant.run(&mut governor, &mut now, 60, true);
+        assert!(run.mean() < 2.3, "seed {seed}: {}", run.mean());
+        assert!(run.above(3.5) < 0.02, "seed {seed}: {}", run.above(3.5));
+        let share = run.bytes as f64 / hindered.bytes as f64;
+        assert!(share >= 0.2, "seed {seed}: repair keeps {share} of its rate");
+    }
+}
+
+#[test]
+fn repair_goes_on_as_fast_as_it_can_where_it_harms_nobody() {
+    for (harm, requests_a_second) in [(0.1, 4_000.0), (50.0, 0.0), (50.0, 4.0)] {
+        let mut plant = Plant { harm, requests_a_second, ..Plant::new(1) };
+        let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
+        plant.run(&mut governor, &mut now, 10, false);
+        plant.run(&mut governor, &mut now, 20, true);
+        let run = plant.run(&mut governor, &mut now, 60, true);
+        let share = run.bytes as f64 / (60.0 * plant.unhindered);
+        assert!(share > 0.8, "harm {harm}, {requests_a_second} requests/s: {share}");
+    }
+}
+
+#[test]
+fn it_is_never_slower_than_the_floor_however_it_hurts() {
+    // Whatever repair does, requests take for ever: a disk that fails, or a baseline that was too good.
+    for seed in 0..10 {
+        let mut plant = Plant { harm: 1_000.0, noise: 0.9, ..Plant::new(seed) };
+        let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
+        plant.run(&mut governor, &mut now, 5, false);
+        let run = plant.run(&mut governor, &mut now, 120, true);
+        let share = run.bytes as f64 / (120.0 * plant.unhindered);
+        assert!(share >= 0.2, "seed {seed}: {share}");
+        assert!(share <= SHARE_MIN + 0.1, "seed {seed}: {share}");
+        assert_eq!(governor.status(now).brake, Brake::Floor);
+    }
+}
+
+#[test]
+fn it_never_exceeds_the_cap() {
+    for (adaptive, requests_a_second) in [(false, 0.0), (true, 0.0), (true, 4_000.0)] {
+        let mut plant = Plant { requests_a_second, harm: 0.0, ..Plant::new(2) };
+        let (mut now, mut governor) = (Duration::ZERO, governor(Some(1 << 20), adaptive));
+        let run = plant.run(&mut governor, &mut now, 60, true);
+        assert!(run.bytes <= 61 << 20, "{}", run.bytes);
+        assert!(run.bytes >= 40 << 20, "{}", run.bytes);
+        let status = governor.status(now);
+        assert!(status.limit_bytes_per_second.is_some_and(|limit| limit <= 1 << 20), "{status:?}");
+        assert!(status.rate_bytes_per_second < 3 << 19, "{status:?}");
+    }
+}
+
+#[test]
+fn it_speeds_up_again_when_clients_leave_and_slows_down_when_they_return() {
+    let mut plant = Plant::new(3);
+    let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
+    plant.run(&mut governor, &mut now, 10, false);
+    plant.run(&mut governor, &mut now, 20, true);
+    assert_ne!(governor.status(now).brake, Brake::None);
+    plant.requests_a_second = 0.0;
+    plant.run(&mut governor, &mut now, 10, true);
+    assert_eq!(governor.status(now).brake, Brake::None);
+    let run = plant.run(&mut governor, &mut now, 10, true);
+    assert!(run.bytes as f64 > 0.9 * 10.0 * plant.unhindered, "{}", run.bytes);
+    plant.requests_a_second = 4_000.0;
+    plant.run(&mut governor, &mut now, 2, true);
+    let run = plant.run(&mut governor, &mut now, 30, true);
+    assert!(run.mean() < 2.5, "{}", run.mean());
+}
+
+#[test]
+fn a_foreground_that_is_slower_for_reasons_of_its_own_does_not_starve_repair() {
+    let mut plant = Plant { harm: 0.2, ..Plant::new(4) };
+    let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
+    plant.run(&mut governor, &mut now, 10, false);
+    plant.run(&mut governor, &mut now, 10, true);
+    // More clients, larger values: five times as slow, with repair or without.
+    plant.base_us *= 5.0;
+    plant.run(&mut governor, &mut now, 120, true);
+    let run = plant.run(&mut governor, &mut now, 30, true);
+    let share = run.bytes as f64 / (30.0 * plant.unhindered);
+    assert!(share > 0.7, "{share}");
+}
+
+#[test]
+fn repair_cannot_pass_off_its_own_cost_as_normal() {
+    // No moment without repair since the start, and hours of it.
+    let mut plant = Plant::new(5);
+    let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
+    plant.run(&mut governor, &mut now, 60, true);
+    for _ in 0..60 {
+        let run = plant.run(&mut governor, &mut now, 60, true);
+        assert!(run.mean() < 2.3, "{}", run.mean());
+        let baseline = governor.status(now).baseline_p99_us.unwrap();
+        assert!((1_600..=2_600).contains(&baseline), "{baseline}");
+    }
+}
+
+#[test]
+fn it_is_steady() {
+    // What is tolerated lies at about a third of the unhindered rate.
+    let mut plant = Plant { harm: 1.2, noise: 0.3, ..Plant::new(6) };
+    let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
+    plant.run(&mut governor, &mut now, 10, false);
+    plant.run(&mut governor, &mut now, 20, true);
+    let mut limits = Vec::new();
+    for _ in 0..60 {
+        plant.run(&mut governor, &mut now, 1, true);
+        limits.extend(governor.status(now).limit_bytes_per_second.map(|limit| limit as f64));
+    }
+    let mean = limits.iter().sum::<f64>() / limits.len() as f64;
+    let spread = limits.iter().map(|limit| (limit - mean).abs()).sum::<f64>() / limits.len() as f64;
+    assert!(spread < 0.3 * mean, "{spread} about {mean}");
+    assert!((0.3..0.7).contains(&(mean / plant.unhindered)), "{mean}");
+}
+
+#[test]
+fn without_windows_nothing_is_held_back() {
+    let mut governor = governor(None, true);
+    for n in 0..10_000_u32 {
+        let now = n * MS;
+        assert_eq!(governor.ready_at(now), now);
+        governor.spend(now, SLICE);
+    }
+}
+
+#[test]
+fn windows_that_stop_coming_do_not_stop_repair() {
+    let mut plant = Plant::new(7);
+    let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
+    // With no baseline yet it pauses first; then the driver falls silent.
+    plant.run(&mut governor, &mut now, 1, true);
+    let mut done = 0;
+    let until = now + 60_000 * MS;
+    while now < until {
+        if governor.ready_at(now) <= now {
+            governor.spend(now, SLICE);
+            done += SLICE;
+        }
+        now = governor.ready_at(now).max(now + MS);
+    }
+    assert!(done as f64 > 60.0 * 0.2 * plant.unhindered, "{done}");
+}
+
+#[test]
+fn the_meter_shows_about_the_last_second() {
+    let mut meter = Meter::new(Duration::ZERO);
+    for n in 0..500_u32 {
+        meter.add(n * 10 * MS, 1_000);
+    }
+    let now = 5_000 * MS;
+    assert!((95_000.0..105_000.0).contains(&meter.rate(now)), "{}", meter.rate(now));
+    assert!(meter.rate(now + 10_000 * MS) < 10.0);
+}

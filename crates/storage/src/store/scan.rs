@@ -1,0 +1,196 @@
+//! One pass over all entries and names, by several threads: what opening a store is about.
+
+use std::ops::{Bound, ControlFlow};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use merkle::Tree;
+use model::{DigestKey, Key};
+
+use crate::engine::{Engine, EngineError, Part, Space};
+use crate::store::open::{Fingerprint, OpenReport};
+use crate::store::{Counts, record};
+
+/// The token space is read in so many slices, by whichever thread is free.
+const SLICES: usize = 256;
+/// More threads than that do not help: one takes in what the others read.
+const THREADS_MAX: usize = 8;
+/// Entries that are handed over, and told as progress, at a time.
+const ENTRIES_A_CHUNK: usize = 1024;
+/// Chunks that may wait to be taken in.
+const CHUNKS_WAITING_MAX: usize = 16;
+
+/// How closely records are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Each is read whole and proven by its digest; names are added up, too.
+    Verify,
+    /// Their digests are read and added up.
+    Digests,
+}
+
+/// What one pass over the entries gives.
+pub(super) struct Pass {
+    pub(super) tree: Tree,
+    /// Zero after [`Look::Digests`], and so are the fingerprints.
+    pub(super) counts: Counts,
+    pub(super) report: OpenReport,
+    /// Of the live keys' tokens: compared with that of the names.
+    pub(super) live: Fingerprint,
+    pub(super) named: Result<Fingerprint, EngineError>,
+}
+
+/// What a thread has read of a slice.
+#[derive(Default)]
+struct Chunk {
+    digests: Vec<(u64, u128)>,
+    counts: Counts,
+    live: Fingerprint,
+    /// Where each damaged record stands, and what is wrong with it.
+    corrupt: Vec<(Box<[u8]>, String)>,
+}
+
+enum Told {
+    Entries(Chunk),
+    Named(Result<Fingerprint, EngineError>),
+    /// Behind this place nothing can be read.
+    Unreadable(Box<[u8]>, EngineError),
+}
+
+struct Reader<'a> {
+    engine: &'a dyn Engine,
+    digest_key: &'a DigestKey,
+    look: Look,
+    next_slice: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+/// Reads everything into `tree`, which is empty. `progress` is called now and then with the number of entries.
+pub(super) fn scan(
+    engine: &dyn Engine,
+    digest_key: &DigestKey,
+    look: Look,
+    tree: Tree,
+    progress: &mut dyn FnMut(u64),
+) -> Pass {
+    let report = OpenReport { verified: look == Look::Verify, ..OpenReport::default() };
+    let (counts, live, named) = (Counts::default(), Fingerprint::default(), Ok(Fingerprint::default()));
+    let mut pass = Pass { tree, counts, report, live, named };
+    let reader =
+        Reader { engine, digest_key, look, next_slice: AtomicUsize::new(0), stopped: AtomicBool::new(false) };
+    let (mut corrupt, mut unreadable) = (Vec::new(), None);
+    thread::scope(|scope| {
+        let (tell, told) = sync_channel(CHUNKS_WAITING_MAX);
+        for number in 0..thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX) {
+            let (reader, tell) = (&reader, tell.clone());
+            scope.spawn(move || reader.run(number == 0, &tell));
+        }
+        drop(tell);
+        for told in told {
+            match told {
+                Told::Entries(chunk) => {
+                    pass.take(&chunk);
+                    corrupt.extend(chunk.corrupt);
+                    progress(pass.report.entries);
+                }
+                Told::Named(named) => pass.named = named,
+                Told::Unreadable(at, error) => {
+                    let why = format!("nothing behind this record can be read: {error}");
+                    let first = unreadable.take().filter(|(known, _)| *known <= at);
+                    unreadable = Some(first.unwrap_or((at, why)));
+                }
+            }
+        }
+    });
+    corrupt.extend(unreadable);
+    corrupt.sort();
+    corrupt.into_iter().for_each(|(at, why)| pass.report.add(&at, why));
+    pass
+}
+
+impl Pass {
+    fn take(&mut self, chunk: &Chunk) {
+        for (token, digest) in &chunk.digests {
+            self.tree.change(*token, None, Some(*digest));
+        }
+        self.report.entries += chunk.digests.len() as u64;
+        self.counts.keys += chunk.counts.keys;
+        self.counts.tombstones += chunk.counts.tombstones;
+        self.live.add_all(&chunk.live);
+    }
+}
+
+impl Reader<'_> {
+    /// Ends when there is nothing left to read, or nobody listens.
+    fn run(&self, names_too: bool, tell: &SyncSender<Told>) {
+        if names_too && self.look == Look::Verify && tell.send(Told::Named(self.names())).is_err() {
+            return;
+        }
+        while !self.stopped.load(Ordering::Relaxed) {
+            let slice = self.next_slice.fetch_add(1, Ordering::Relaxed);
+            if slice >= SLICES || self.slice(slice as u8, tell).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn slice(&self, slice: u8, tell: &SyncSender<Told>) -> Result<(), ()> {
+        let (mut chunk, mut last, mut unheard) = (Chunk::default(), Vec::new(), false);
+        let (first, next) = ([slice], slice.checked_add(1).map(|next| [next]));
+        let from = if slice == 0 { Bound::Unbounded } else { Bound::Included(&first[..]) };
+        let to = next.as_ref().map_or(Bound::Unbounded, |next| Bound::Excluded(&next[..]));
+        let part = if self.look == Look::Verify { Part::Whole } else { Part::First(record::DIGEST_BYTES) };
+        let mut visit = |at: &[u8], value: &[u8]| {
+            self.record(at, value, &mut chunk);
+            last.clear();
+            last.extend_from_slice(at);
+            if chunk.digests.len() + chunk.corrupt.len() >= ENTRIES_A_CHUNK {
+                unheard = tell.send(Told::Entries(std::mem::take(&mut chunk))).is_err();
+            }
+            if unheard { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let scan = self.engine.range(Space::Entries, from, to, part, &mut visit);
+        tell.send(Told::Entries(chunk)).map_err(drop)?;
+        if let Err(error) = scan {
+            self.stopped.store(true, Ordering::Relaxed);
+            tell.send(Told::Unreadable(last.into(), error)).map_err(drop)?;
+        }
+        Ok(())
+    }
+
+    fn record(&self, at: &[u8], value: &[u8], chunk: &mut Chunk) {
+        let read = match self.look {
+            Look::Digests => record::read_entry_key(at).zip(record::read_digest(value)).map_or_else(
+                || Err("it is cut short".to_owned()),
+                |((token, _), digest)| Ok((token, digest, false)),
+            ),
+            Look::Verify => record::read_scanned_key(at).and_then(|(token, key)| {
+                let (digest, entry) = record::read(&key, value, self.digest_key)?;
+                let live = !entry.siblings().is_empty();
+                *chunk.counts.of(live) += 1;
+                Ok((token, digest, live))
+            }),
+        };
+        match read {
+            Ok((token, digest, live)) => {
+                chunk.digests.push((token, digest));
+                if live {
+                    chunk.live.add(token);
+                }
+            }
+            Err(why) => chunk.corrupt.push((at.into(), why)),
+        }
+    }
+
+    fn names(&self) -> Result<Fingerprint, EngineError> {
+        let mut named = Fingerprint::default();
+        let mut visit = |name: &[u8], _: &[u8]| {
+            // What is no key is no live key's name either: it makes the sums differ.
+            named.add(Key::new(name.to_vec()).map_or(0, |key| key.token().0));
+            ControlFlow::Continue(())
+        };
+        self.engine.range(Space::Names, Bound::Unbounded, Bound::Unbounded, Part::First(0), &mut visit)?;
+        Ok(named)
+    }
+}
