@@ -17,6 +17,10 @@ pub use search::{Cost, search};
 pub use sorted_pair::SortedPair;
 pub use store_pair::{StorePair, fill, open_store, overwrite};
 
+/// As in the program: see its `main`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The digest key of every store in the benches.
 pub const DIGEST_KEY: DigestKey = DigestKey([7; 32]);
 
