@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{digest::RangeDigest, opening::Opening, prefix::Prefix};
+use crate::{digest::RangeDigest, opening::Opening, prefix::Prefix, sketch::Cells};
 
 /// An entry of a frozen view: its token, its key, its digest.
 pub type FrozenEntry = (u64, Box<[u8]>, u128);
@@ -16,9 +16,12 @@ pub enum ViewLost {
     /// The view was released, or never was.
     #[error("the view is not open")]
     Released,
-    /// The range asked for is finer than the leaves.
-    #[error("the range is finer than the leaves of the tree")]
+    /// The range asked for is finer than the leaves, or the cells are more than go with so many leaves.
+    #[error("the range is finer than the leaves of the tree, or more cells are asked for than are kept")]
     TooDeep,
+    /// The store has grown past the field that the view's sketch was in. All else can still be read.
+    #[error("the sketch is in another field since")]
+    FieldChanged,
     /// The store could not read an entry.
     #[error("the store cannot be read: {0}")]
     Unreadable(String),
@@ -55,6 +58,12 @@ pub trait Frozen {
         prefixes.iter().map(|prefix| self.range(*prefix)).collect()
     }
 
+    /// Cells `from..to` of the sketch. Three for each of the opening's leaves are kept.
+    ///
+    /// # Errors
+    /// The view cannot answer any more, more cells are asked for than are kept, or the sketch is in another field now.
+    fn cells(&self, from: usize, to: usize) -> Result<Cells, ViewLost>;
+
     /// Up to `limit` entries with tokens in `first..=last`, in (token, key) order, from the first one after `after`
     /// on. Fewer than `limit` means that there are no more.
     ///
@@ -83,6 +92,33 @@ pub trait Frozen {
     ) -> Result<(), ViewLost> {
         for (token, key, digest) in self.entries(first, last, after, limit)? {
             visit(token, &key, digest);
+        }
+        Ok(())
+    }
+
+    /// Passes to `visit` the number of a span (first and last token) and what [`Frozen::scan`] would give of it, for
+    /// many spans at once, which ascend and do not overlap: the first `limit` entries in all, of the first span from
+    /// behind `after` on. Fewer than `limit` means that all were visited. Worth overriding where neighbouring spans
+    /// can be read with one lock; at most 1,024 are asked for at a time.
+    ///
+    /// # Errors
+    /// As [`Frozen::scan`].
+    fn scan_many(
+        &self,
+        spans: &[(u64, u64)],
+        after: Option<(u64, &[u8])>,
+        limit: usize,
+        visit: &mut dyn FnMut(usize, u64, &[u8], u128),
+    ) -> Result<(), ViewLost> {
+        let mut left = limit;
+        for (number, (first, last)) in spans.iter().enumerate() {
+            if left == 0 {
+                break;
+            }
+            self.scan(*first, *last, after.filter(|_| number == 0), left, &mut |token, key, digest| {
+                left = left.saturating_sub(1);
+                visit(number, token, key, digest);
+            })?;
         }
         Ok(())
     }

@@ -6,26 +6,31 @@ use crate::{
     digest::RangeDigest,
     level::Level,
     prefix::Prefix,
+    sketch::Cells,
     tree::{KEYS_PER_LEAF_MAX, LEAF_BITS_MAX, LEAF_BITS_MIN, Tree},
 };
 
-/// The leaves to come, of one bit more. They hold every entry whose token lies under `cursor`.
+/// The leaves to come, of one bit more, and the cells to come. They hold every entry whose token lies under `cursor`.
 #[derive(Clone, Debug)]
 pub(crate) struct Growth {
     leaves: Level,
+    cells: Cells,
     cursor: u64,
 }
 
 impl Growth {
-    /// A change under the cursor has been read already, so it goes to the new leaves too; above it, it will be read.
-    pub(crate) fn change(&mut self, token: u64, delta: RangeDigest) {
-        if token < self.cursor {
+    /// A change under the cursor has been read already, so it goes to the new leaves and, by who called this, to the
+    /// new cells too; above it, it will be read.
+    pub(crate) fn change(&mut self, token: u64, delta: RangeDigest) -> Option<&mut Cells> {
+        let is_read = token < self.cursor;
+        if is_read {
             self.leaves.add(token, delta);
         }
+        is_read.then_some(&mut self.cells)
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.leaves.bytes()
+        self.leaves.bytes() + size_of_val(self.cells.as_slice())
     }
 }
 
@@ -61,7 +66,9 @@ impl Tree {
     /// Begins to grow the leaves by one bit. No effect when growth is under way or the leaves have their most bits.
     pub fn begin_growth(&mut self) {
         if self.growth.is_none() && self.leaf_bits() < LEAF_BITS_MAX {
-            self.growth = Some(Growth { leaves: Level::new(self.leaf_bits() + 1), cursor: 0 });
+            let leaf_bits = self.leaf_bits() + 1;
+            let cells = self.sketch.next_run(leaf_bits);
+            self.growth = Some(Growth { leaves: Level::new(leaf_bits), cells, cursor: 0 });
         }
     }
 
@@ -90,6 +97,7 @@ impl Tree {
                 return Err(GrowthError::OutOfOrder { token });
             }
             growth.leaves.add(token, RangeDigest::of(digest));
+            growth.cells.change(token, None, Some(digest));
             low = token;
         }
         if let Some(next) = next_cursor.filter(|next| *next <= growth.cursor) {
@@ -101,7 +109,10 @@ impl Tree {
                 growth.cursor = next;
                 self.growth = Some(growth);
             }
-            None => self.put_leaves(growth.leaves),
+            None => {
+                self.put_leaves(growth.leaves);
+                self.sketch.put_run(growth.cells);
+            }
         }
         Ok(next_cursor.is_none())
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{digest::RangeDigest, hint::SizeHint};
 
-/// Root, size and hint of one frozen view; about 34 bytes on the wire at a million keys.
+/// Root, size and hint of one frozen view; about 50 bytes on the wire at a million keys.
 ///
 /// Equal roots end a session right here. What a peer claims in the rest decides only where a search starts and who
 /// sends tags; [`crate::Finder`] holds the peer to it.
@@ -19,8 +19,8 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// About how many keys differ between the two views, 0 when the roots are equal. Right within a factor of three
-    /// nearly always when both sides are honest. It is the same on both sides.
+    /// About how many keys differ between the two views, 0 when the roots are equal. Right within a third
+    /// on average when both sides are honest. It is the same on both sides.
     pub fn differing_estimate(&self, other: &Opening) -> u64 {
         if self.root == other.root {
             return 0;

@@ -5,7 +5,14 @@ use std::{
     slice,
 };
 
-use crate::{digest::RangeDigest, frozen::ViewLost, opening::Opening, prefix::Prefix, tree::Tree};
+use crate::{
+    digest::RangeDigest,
+    frozen::ViewLost,
+    opening::Opening,
+    prefix::Prefix,
+    sketch::{CellsThen, Field, kept_cells},
+    tree::Tree,
+};
 
 /// Bytes of keys that a view may remember for each change it may remember, on average; beside them one whole key.
 const KEY_BYTES_PER_CHANGE: usize = 64;
@@ -146,6 +153,27 @@ impl FrozenView {
         let changes = self.changes.range(prefix.first_token()..=prefix.last_token());
         let back = changes.flat_map(|(_, at_token)| at_token).map(|(_, change)| change.back());
         Ok(back.fold(live, RangeDigest::add))
+    }
+
+    /// Cells `from..to` of the sketch and what has changed since the frozen instant; taking that back gives the cells
+    /// of that instant. `tree` is the live tree that was frozen.
+    ///
+    /// # Errors
+    /// The view is lost, cells that the frozen tree did not keep are asked for, or the tree has grown past the field
+    /// that its sketch was in.
+    pub fn cells(&self, tree: &Tree, from: usize, to: usize) -> Result<CellsThen, ViewLost> {
+        let opening = self.opening()?;
+        if from > to || to > kept_cells(opening.leaf_bits) {
+            return Err(ViewLost::TooDeep);
+        }
+        if tree.sketch.field() != Field::of_leaves(opening.leaf_bits) {
+            return Err(ViewLost::FieldChanged);
+        }
+        let mut cells = CellsThen::new(tree.cells(from, to));
+        for (token, changes) in &self.changes {
+            changes.iter().for_each(|(_, change)| cells.changed(*token, change.then, change.now));
+        }
+        Ok(cells)
     }
 
     /// The digest that a key's entry had at the frozen instant, given what it has `now` in the live store; `None`

@@ -3,7 +3,7 @@
 
 mod support;
 
-use merkle::{GrowthError, KEYS_PER_LEAF_MAX, Prefix, RangeDigest, Tree};
+use merkle::{Cells, Field, GrowthError, KEYS_PER_LEAF_MAX, Prefix, RangeDigest, Tree};
 use proptest::{collection::vec, prelude::*};
 use support::{Data, digest, token};
 
@@ -15,6 +15,11 @@ fn assert_holds(tree: &Tree, data: &Data, prefixes: &[Prefix]) {
     }
     assert_eq!(tree.root(), anew.root());
     assert_eq!(tree.opening().hint, anew.opening().hint, "the hint depends on the data alone");
+    let mut cells = Cells::empty(Field::of_leaves(tree.leaf_bits()), 0, 3 << tree.leaf_bits());
+    for ((token, _), digest) in data {
+        cells.change(*token, None, Some(*digest));
+    }
+    assert_eq!(tree.cells(0, usize::MAX), cells, "the cells depend on the data alone");
     for prefix in prefixes.iter().filter(|prefix| prefix.bits() <= tree.leaf_bits()) {
         let inside = data
             .range((prefix.first_token(), Box::default())..)

@@ -6,8 +6,8 @@ mod support;
 use std::ops::Bound;
 
 use merkle::{
-    Frozen, FrozenEntry, FrozenView, Opening, Overlay, Prefix, RangeDigest, Remainder, Tree, ViewLost, Width,
-    closing,
+    Cells, Frozen, FrozenEntry, FrozenView, Opening, Overlay, Prefer, Prefix, RangeDigest, Remainder, Tree,
+    ViewLost, Width, closing,
 };
 use proptest::{collection::vec, prelude::*};
 use support::{Data, Still, difference, digest_at, search};
@@ -73,6 +73,10 @@ impl Frozen for Live {
         Ok(overlay.finish())
     }
 
+    fn cells(&self, from: usize, to: usize) -> Result<Cells, ViewLost> {
+        Ok(self.view.cells(&self.tree, from, to)?.undo())
+    }
+
     fn digest_of(&self, token: u64, key: &[u8]) -> Result<Option<u128>, ViewLost> {
         self.view.digest_now_to_then(token, key, self.data.get(&(token, Box::from(key))).copied())
     }
@@ -117,6 +121,11 @@ proptest! {
         live.tree.check().unwrap();
 
         prop_assert_eq!(live.opening(), copy.opening());
+        let kept = 3 << copy.tree.leaf_bits();
+        for (from, to) in [(0, 4), (0, kept), (5, 5), (kept / 2, kept - 1)] {
+            prop_assert_eq!(live.cells(from, to), copy.cells(from, to));
+        }
+        prop_assert_eq!(live.cells(0, kept + 1), Err(ViewLost::TooDeep));
         for prefix in (0..=live.view.opening().unwrap().leaf_bits).flat_map(|bits| Prefix::ROOT.children(bits)) {
             prop_assert_eq!(live.range(prefix), copy.range(prefix));
         }
@@ -215,14 +224,18 @@ fn a_search_with_a_lost_view_ends_with_the_reason() {
     live.change(1, b"a", Some(1));
     let opening = live.opening().unwrap();
     let other = Still::new(&Data::from([((9, [1].into()), 1)]), 10);
-    let mut finder =
-        merkle::Finder::responder(&other.opening().unwrap(), &other.opening().unwrap(), Width::Short);
+    let mut finder = merkle::Finder::responder(
+        &other.opening().unwrap(),
+        &other.opening().unwrap(),
+        Width::Short,
+        Prefer::Auto,
+    );
     assert_eq!(finder.start(&live).unwrap().next, merkle::Next::Done);
     live.change(2, b"b", Some(1));
     let mut theirs = opening;
     theirs.root = RangeDigest::of(5);
     let mine = other.opening().unwrap();
-    let mut finder = merkle::Finder::responder(&mine, &theirs, Width::Short);
+    let mut finder = merkle::Finder::responder(&mine, &theirs, Width::Short, Prefer::Tree);
     assert_eq!(finder.start(&live).unwrap_err(), ViewLost::Overflowed.into());
     assert_eq!(finder.start(&live).unwrap_err(), merkle::FindError::Over);
 }

@@ -6,8 +6,8 @@ use crate::engine::{Part, Space};
 use crate::store::{State, Store, StoreError, record};
 
 /// Read for a growing tree within a write: twice as many keys as there are must be written before the
-/// tree wants to grow again, so anything above one is in time.
-pub(super) const ENTRIES_A_WRITE: usize = 32;
+/// tree wants to grow again, so anything above one is in time. Each costs about as much as a write's own upkeep.
+pub(super) const ENTRIES_A_WRITE: usize = 8;
 /// Read for a growing tree within a section of merged entries, at most.
 const ENTRIES_A_SECTION_MAX: usize = 1024;
 /// Read for a growing tree in one call of [`Store::maintain`].

@@ -4,6 +4,7 @@ mod bulk;
 mod error;
 mod growth;
 mod list;
+mod many;
 mod merge;
 mod note;
 mod open;

@@ -2,9 +2,9 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use merkle::{Frozen, FrozenEntry, FrozenView, Opening, Overlay, Prefix, RangeDigest, ViewLost};
+use merkle::{Cells, Frozen, FrozenEntry, FrozenView, Opening, Overlay, Prefix, RangeDigest, ViewLost};
 
-use crate::engine::{Part, Space};
+use crate::engine::{Engine, Part, Space};
 use crate::store::{Seq, State, Store, StoreError, record};
 
 /// So many views may be open at once.
@@ -60,7 +60,10 @@ impl Store {
 
 impl View<'_> {
     /// Runs `read` in the critical section on the live tree and the frozen view.
-    fn with<T>(&self, read: impl FnOnce(&State, &FrozenView) -> Result<T, ViewLost>) -> Result<T, ViewLost> {
+    pub(super) fn with<T>(
+        &self,
+        read: impl FnOnce(&State, &FrozenView) -> Result<T, ViewLost>,
+    ) -> Result<T, ViewLost> {
         let state = self.store.lock();
         // A failed write may have changed entries and no view.
         if let Some(reason) = self.store.failure.get() {
@@ -114,7 +117,11 @@ impl View<'_> {
         }
     }
 
-    fn unreadable(&self, why: &str) -> ViewLost {
+    pub(super) fn engine(&self) -> &dyn Engine {
+        &*self.store.engine
+    }
+
+    pub(super) fn unreadable(&self, why: &str) -> ViewLost {
         ViewLost::Unreadable(self.store.stop(&format!("entries cannot be read: {why}")).to_string())
     }
 }
@@ -206,6 +213,21 @@ impl Frozen for View<'_> {
             (first, after) = (next, None);
         }
         Ok(())
+    }
+
+    /// What has changed since the freezing is taken back outside of the critical section.
+    fn cells(&self, from: usize, to: usize) -> Result<Cells, ViewLost> {
+        Ok(self.with(|state, view| view.cells(&state.tree, from, to))?.undo())
+    }
+
+    fn scan_many(
+        &self,
+        spans: &[(u64, u64)],
+        after: Option<(u64, &[u8])>,
+        limit: usize,
+        visit: &mut dyn FnMut(usize, u64, &[u8], u128),
+    ) -> Result<(), ViewLost> {
+        self.visit_many(spans, after, limit, visit)
     }
 
     fn digest_of(&self, token: u64, key: &[u8]) -> Result<Option<u128>, ViewLost> {

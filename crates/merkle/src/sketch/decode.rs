@@ -1,0 +1,234 @@
+//! Peeling: from the cells of a difference to the units that differ, in bounded steps.
+
+use super::{
+    estimate::units_from_zeros,
+    field::{Field, P24, P30, inverse, is_square_of, mul, sub},
+    law::Walk,
+};
+
+/// Units that may be peeled beyond the number of cells. Honest cells never give more units than there are; a few
+/// false ones, each peeled once more to undo it, are a matter of chance.
+const PEELED_SPARE: usize = 64;
+
+/// Cells looked at for the work of one unit peeled.
+const CELLS_A_UNIT: usize = 16;
+
+/// How far a decoder has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to do: step again.
+    Working,
+    /// Every cell is empty: the units are all that differ.
+    Decoded,
+    /// More cells are needed.
+    Stuck,
+    /// More units were peeled than so many cells can hold. No store makes such cells.
+    Endless,
+}
+
+/// Finds the units in the difference of two sketches, given cell by cell from the first one on.
+///
+/// It peels at most one unit a cell, so a peer that makes cells up gets no more work and memory than one that does
+/// not: some 60 bytes a cell, and a walk along the cells for each.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    field: Field,
+    /// The difference less the units peeled so far.
+    cells: Vec<[u32; 3]>,
+    peeled: Vec<Peeled>,
+    /// How many of `peeled` have been taken out of all cells.
+    caught_up: usize,
+    /// How many cells have been looked at since they came.
+    looked_at: usize,
+    /// Cells that may hold one unit, each at most once.
+    queue: Vec<u32>,
+    is_queued: Vec<bool>,
+    not_empty: usize,
+    /// Cells that were empty as they came.
+    zeros: usize,
+    sequence: Vec<u32>,
+}
+
+/// A unit that was found, what it takes away from each of its cells, and how far along them.
+#[derive(Clone, Copy, Debug)]
+struct Peeled {
+    unit: u32,
+    moments: [u32; 3],
+    walk: Walk,
+}
+
+impl Decoder {
+    /// A decoder without cells.
+    pub fn new(field: Field) -> Decoder {
+        Decoder {
+            field,
+            cells: Vec::new(),
+            peeled: Vec::new(),
+            caught_up: 0,
+            looked_at: 0,
+            queue: Vec::new(),
+            is_queued: Vec::new(),
+            not_empty: 0,
+            zeros: 0,
+            sequence: Vec::new(),
+        }
+    }
+
+    /// Takes in the next cells of the difference: three numbers each, which must be under the field's prime.
+    pub fn push(&mut self, cells: &[[u32; 3]]) {
+        let zeros = cells.iter().filter(|cell| **cell == [0; 3]).count();
+        self.zeros += zeros;
+        self.not_empty += cells.len() - zeros;
+        self.cells.extend_from_slice(cells);
+        self.is_queued.resize(self.cells.len(), false);
+        self.caught_up = 0;
+    }
+
+    /// Cells taken in so far.
+    pub fn cells(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Cells taken in so far that were empty as they came.
+    pub fn empty_cells(&self) -> usize {
+        self.zeros
+    }
+
+    /// Units peeled so far, a few more than once by bad luck.
+    pub fn peeled(&self) -> usize {
+        self.peeled.len()
+    }
+
+    /// Goes on peeling, by about `budget` units.
+    pub fn step(&mut self, budget: usize) -> Progress {
+        match self.field {
+            Field::Small => self.step_in::<P24>(budget),
+            Field::Large => self.step_in::<P30>(budget),
+        }
+    }
+
+    /// About how many units differ, told from the cells that none is in; the cells peeled do not matter for it.
+    pub fn estimate(&self) -> u64 {
+        units_from_zeros(self.cells.len(), self.zeros)
+    }
+
+    /// The units that differ, ascending. All of them only once the decoder has said [`Progress::Decoded`].
+    pub fn units(&self) -> Vec<u32> {
+        let mut found: Vec<(u32, u32)> = self.peeled.iter().map(|one| (one.unit, one.moments[0])).collect();
+        found.sort_unstable_by_key(|(unit, _)| *unit);
+        let prime = self.field.prime();
+        // What was peeled by mistake was peeled again with the opposite value.
+        let sums = found.chunk_by(|(one, _), (other, _)| one == other).filter_map(|same| {
+            let sum: u64 = same.iter().map(|(_, value)| u64::from(*value)).sum();
+            same.first().filter(|_| !sum.is_multiple_of(prime)).map(|(unit, _)| *unit)
+        });
+        sums.collect()
+    }
+
+    fn step_in<const P: u64>(&mut self, budget: usize) -> Progress {
+        let mut left = budget.max(1);
+        while self.caught_up < self.peeled.len() {
+            if left == 0 {
+                return Progress::Working;
+            }
+            left -= 1;
+            self.catch_up::<P>();
+        }
+        while self.looked_at < self.cells.len() {
+            if left == 0 {
+                return Progress::Working;
+            }
+            left -= 1;
+            self.look_at_new::<P>();
+        }
+        while self.not_empty > 0 {
+            if left == 0 {
+                return Progress::Working;
+            }
+            let Some(index) = self.queue.pop() else { return Progress::Stuck };
+            if let Some(is_queued) = self.is_queued.get_mut(index as usize) {
+                *is_queued = false;
+            }
+            if self.peel::<P>(index) {
+                left -= 1;
+            }
+            if self.peeled.len() > self.cells.len() + PEELED_SPARE {
+                return Progress::Endless;
+            }
+        }
+        Progress::Decoded
+    }
+
+    /// Takes the next unit that was peeled before out of the cells that have come since.
+    fn catch_up<const P: u64>(&mut self) {
+        let Some(peeled) = self.peeled.get_mut(self.caught_up) else { return };
+        while let Some(cell) = self.cells.get_mut(peeled.walk.at() as usize) {
+            take_out::<P>(cell, peeled.moments, &mut self.not_empty);
+            peeled.walk.advance();
+        }
+        self.caught_up += 1;
+    }
+
+    /// Queues those of the next few new cells that may hold one unit.
+    fn look_at_new<const P: u64>(&mut self) {
+        let end = (self.looked_at + CELLS_A_UNIT).min(self.cells.len());
+        for index in self.looked_at..end {
+            let may_be_one = self.cells.get(index).is_some_and(may_be_one::<P>);
+            if let Some(is_queued) = self.is_queued.get_mut(index).filter(|queued| may_be_one && !**queued) {
+                *is_queued = true;
+                self.queue.push(index as u32);
+            }
+        }
+        self.looked_at = end;
+    }
+
+    /// Peels the unit of a cell, if it holds exactly one. False when there was next to nothing to do.
+    fn peel<const P: u64>(&mut self, index: u32) -> bool {
+        let Some(moments) = self.cells.get(index as usize).copied().filter(may_be_one::<P>) else {
+            return false;
+        };
+        let Some(unit) = inverse::<P>(moments[0]).map(|inverse| mul::<P>(moments[1], inverse)) else {
+            return false;
+        };
+        let mut walk = Walk::of(unit);
+        let end = self.cells.len() as u64;
+        self.sequence.clear();
+        let mut is_own = false;
+        while walk.at() < end {
+            is_own |= walk.at() == u64::from(index);
+            // Not one of its cells: by chance several units look like this one.
+            if !is_own && walk.at() > u64::from(index) {
+                return true;
+            }
+            self.sequence.push(walk.at() as u32);
+            walk.advance();
+        }
+        for index in &self.sequence {
+            let Some(cell) = self.cells.get_mut(*index as usize) else { continue };
+            take_out::<P>(cell, moments, &mut self.not_empty);
+            if may_be_one::<P>(cell)
+                && let Some(is_queued) = self.is_queued.get_mut(*index as usize).filter(|queued| !**queued)
+            {
+                *is_queued = true;
+                self.queue.push(*index);
+            }
+        }
+        self.peeled.push(Peeled { unit, moments, walk });
+        self.caught_up = self.peeled.len();
+        true
+    }
+}
+
+fn take_out<const P: u64>(cell: &mut [u32; 3], moments: [u32; 3], not_empty: &mut usize) {
+    let was_empty = *cell == [0; 3];
+    for (number, moment) in cell.iter_mut().zip(moments) {
+        *number = sub::<P>(*number, moment);
+    }
+    *not_empty = *not_empty + usize::from(was_empty) - usize::from(*cell == [0; 3]);
+}
+
+/// True for a cell of one unit: (v, kv, k²v). For one of several units it is true once in P times.
+fn may_be_one<const P: u64>(cell: &[u32; 3]) -> bool {
+    let [value, first, second] = *cell;
+    value != 0 && is_square_of::<P>(first, value, second)
+}
