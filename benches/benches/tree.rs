@@ -1,4 +1,4 @@
-//! The range tree: what a write adds to it, its root, frozen views.
+//! The range tree with its sketch: what a write adds to both, the root, frozen views.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::cell::RefCell;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to say")]
 
 mod engines;
+mod lazy;
 mod pair;
 mod search;
 mod sorted_pair;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use model::{Context, DigestKey, Dot, Entry, Expiry, Hlc, Key, Sibling, WriterId};
 
 pub use engines::{Disk, EngineUnderTest};
+pub use lazy::Lazy;
 pub use pair::{Differs, Pair};
 pub use search::{Cost, search};
 pub use sorted_pair::SortedPair;

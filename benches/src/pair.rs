@@ -1,5 +1,7 @@
 //! Two replicas that differ in a known number of keys.
 
+use merkle::Prefer;
+
 use crate::Cost;
 
 /// How one of the keys that differ does so. Of each four, two are updated and one is missing on each side: the mix
@@ -41,6 +43,6 @@ pub trait Pair {
     /// Lets the keys under this number differ. Those that differ already go on doing so.
     fn diverge_to(&mut self, differing: u64);
 
-    /// Searches for what differs, with both sides in this thread.
-    fn search(&self) -> Cost;
+    /// Searches for what differs in the way that the second side prefers, with both sides in this thread.
+    fn search(&self, prefer: Prefer) -> Cost;
 }

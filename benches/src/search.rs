@@ -1,6 +1,6 @@
 //! One search, both sides in turn.
 
-use merkle::{FindError, FindMessage, Finder, Frozen, Next, Width};
+use merkle::{FindError, FindMessage, Finder, Frozen, Next, Prefer, Width};
 
 /// What a search came to, messages and openings as they would travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct Cost {
     pub messages: usize,
     /// Times that the word changed sides.
     pub turns: usize,
-    /// Entries that either side named, its own of each key that differs.
+    /// Entries that either side named: its own of each key that differs, by the sketch of each unit that differs.
     pub named: usize,
 }
 
@@ -43,16 +43,16 @@ impl<F: Frozen> Side<'_, F> {
     }
 }
 
-/// Finds what differs between two views, from the openings until both sides know it.
+/// Finds what differs between two views in the way that the second prefers, from the openings until both sides know it.
 ///
 /// # Errors
 /// A view was lost; it does not happen while nobody writes.
-pub fn search<F: Frozen>(mine: &F, theirs: &F) -> Result<Cost, FindError> {
+pub fn search<F: Frozen>(mine: &F, theirs: &F, prefer: Prefer) -> Result<Cost, FindError> {
     let (my_opening, their_opening) = (mine.opening()?, theirs.opening()?);
     let mut initiator =
         Side { frozen: mine, finder: Finder::initiator(&my_opening, &their_opening, Width::Short) };
     let mut responder =
-        Side { frozen: theirs, finder: Finder::responder(&their_opening, &my_opening, Width::Short) };
+        Side { frozen: theirs, finder: Finder::responder(&their_opening, &my_opening, Width::Short, prefer) };
     let mut cost = Cost::default();
     let mut said = Vec::new();
     initiator.step(None, &mut said, &mut cost)?;

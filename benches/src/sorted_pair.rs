@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use merkle::{Frozen, FrozenEntry, Opening, Prefix, RangeDigest, Tree, ViewLost};
+use merkle::{Cells, Frozen, FrozenEntry, Opening, Prefer, Prefix, RangeDigest, Tree, ViewLost};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -44,8 +44,8 @@ impl Pair for SortedPair {
         self.differing = self.differing.max(differing);
     }
 
-    fn search(&self) -> Cost {
-        search(&self.first, &self.second).unwrap()
+    fn search(&self, prefer: Prefer) -> Cost {
+        search(&self.first, &self.second, prefer).unwrap()
     }
 }
 
@@ -154,6 +154,10 @@ impl Frozen for Sorted {
             visit(*token, key, *digest);
         }
         Ok(())
+    }
+
+    fn cells(&self, from: usize, to: usize) -> Result<Cells, ViewLost> {
+        Ok(self.tree.cells(from, to))
     }
 
     fn digest_of(&self, token: u64, key: &[u8]) -> Result<Option<u128>, ViewLost> {

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use merkle::Prefer;
 use model::{Entry, Key};
 use storage::{Engine, MemoryEngine, Store, ViewId};
 
@@ -80,8 +81,8 @@ impl Pair for StorePair {
         }
     }
 
-    fn search(&self) -> Cost {
-        search(&self.first.view(self.views.0), &self.second.view(self.views.1)).unwrap()
+    fn search(&self, prefer: Prefer) -> Cost {
+        search(&self.first.view(self.views.0), &self.second.view(self.views.1), prefer).unwrap()
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod support;
 
-use merkle::{FindError, Finder, Frozen, FrozenEntry, Next, Width};
+use merkle::{FindError, Finder, Frozen, FrozenEntry, Next, Prefer, Width};
 use proptest::{collection::vec, prelude::*};
 use support::{Data, Still, difference, digest, digest_at, search, token};
 
@@ -163,9 +163,9 @@ fn a_message_before_the_work_is_done_changes_nothing() {
     let a = still((0..5_000).map(|number| (number, 0)), 5_000);
     let b = still([(1, 0), (9_999, 0)], 0);
     let (mine, theirs) = (a.opening().unwrap(), b.opening().unwrap());
-    let mut responder = Finder::responder(&theirs, &mine, Width::Short);
+    let mut responder = Finder::responder(&theirs, &mine, Width::Short, Prefer::Tree);
     let message = responder.start(&b).unwrap().message.unwrap();
-    let mut early = Finder::responder(&mine, &theirs, Width::Short);
+    let mut early = Finder::responder(&mine, &theirs, Width::Short, Prefer::Tree);
     assert_eq!(early.handle(&a, message.clone()).unwrap_err(), FindError::Busy);
     assert!(early.start(&a).unwrap().message.is_some());
     let mut initiator = Finder::initiator(&mine, &theirs, Width::Short);
@@ -180,7 +180,8 @@ fn the_same_search_twice_gives_the_same_bytes() {
         let b = still((50..9_050).map(|number| (number, u64::from(number % 500 == 0))), 9_000);
         let (mine, theirs) = (a.opening().unwrap(), b.opening().unwrap());
         let mut initiator = support::Side::new(&a, Finder::initiator(&mine, &theirs, Width::Short));
-        let mut responder = support::Side::new(&b, Finder::responder(&theirs, &mine, Width::Short));
+        let mut responder =
+            support::Side::new(&b, Finder::responder(&theirs, &mine, Width::Short, Prefer::Tree));
         initiator.step(None).unwrap();
         responder.step(None).unwrap();
         let mut sent = Vec::new();

@@ -3,7 +3,7 @@
 
 mod support;
 
-use merkle::{FindError, Finder, Frozen, Next, Width};
+use merkle::{FindError, Finder, Frozen, Next, Prefer, Width};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use support::{Data, Side, Still, decode, digest, token};
 
@@ -93,7 +93,7 @@ proptest! {
         let b = if few { still(0..90, |_| 0) } else { still(20..420, |_| 0) };
         let (mine, theirs) = (a.opening().unwrap(), b.opening().unwrap());
         let mut initiator = Side::new(&a, Finder::initiator(&mine, &theirs, width));
-        let mut responder = Side::new(&b, Finder::responder(&theirs, &mine, width));
+        let mut responder = Side::new(&b, Finder::responder(&theirs, &mine, width, Prefer::Tree));
         initiator.step(None).unwrap();
         responder.step(None).unwrap();
         let mut at = 0;

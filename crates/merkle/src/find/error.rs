@@ -78,6 +78,27 @@ pub enum FindError {
         /// The count in its opening.
         count: u64,
     },
+    /// The peer's cells are none of the field, or more or fewer than are kept or were asked for.
+    #[error("the peer sent {bytes} bytes of cells, which do not fit those asked for")]
+    WrongCells {
+        /// Bytes of cells received.
+        bytes: usize,
+    },
+    /// The peer asked for cells that it has been given, that are not kept, or too often.
+    #[error("the peer asked for cells up to {cells}, where it may not")]
+    WrongAsk {
+        /// The end of the cells it asked for.
+        cells: u64,
+    },
+    /// The peer's units do not ascend, are none of the field, or more than the cells it was given can hold.
+    #[error("the peer sent {bytes} bytes of units, which do not fit the cells it was given")]
+    WrongUnits {
+        /// Bytes of units received.
+        bytes: usize,
+    },
+    /// The peer's message belongs to another way of searching, or does not come next.
+    #[error("the peer sent a message that has no place here")]
+    OutOfPlace,
     /// The peer asked nothing though ranges are open and it was its turn to ask.
     #[error("the peer ended the search with ranges still open")]
     EndedEarly,

@@ -5,16 +5,22 @@ use std::collections::VecDeque;
 use super::{
     answer::Asked,
     bits::Bits,
+    choice::{Choice, Method, Prefer},
     error::FindError,
     frontier::{Frontier, Segment},
+    giving::Giving,
     job::{Comparing, Job, Output},
     message::FindMessage,
     plan::Plan,
+    sizing::first_cells,
+    taking::Taking,
     width::Width,
 };
 use crate::{
     frozen::{Frozen, FrozenEntry},
     opening::Opening,
+    sketch::{Field, kept_cells},
+    tree::{LEAF_BITS_MAX, LEAF_BITS_MIN},
 };
 
 /// One side of a search for what differs between two frozen views.
@@ -23,11 +29,18 @@ use crate::{
 /// to [`Finder::handle`]. After any step that says [`Next::Work`] call [`Finder::resume`], before the next message.
 /// All calls of one finder must be given the same view, the one whose opening it was made from.
 ///
-/// Each side ends with its own list: those of its frozen entries that the other side lacks or has with another
-/// digest, in (token, key) order. Memory is a few times the messages of one turn (4 MiB) and at most some 30 bytes a
-/// leaf of the own tree, whatever the peer says.
+/// Each side ends with its own list, in (token, key) order: those of its frozen entries that the other side lacks or
+/// has with another digest; by the sketch, all of its frozen entries in units that differ, of which a few may be equal
+/// on the other side. Memory is a few times the messages of one turn (4 MiB) and at most some 30 bytes a leaf of the
+/// own tree, by the sketch 200, whatever the peer says.
 #[derive(Debug)]
 pub struct Finder {
+    pub(super) mine: Opening,
+    pub(super) theirs: Opening,
+    pub(super) choice: Option<Choice>,
+    pub(super) way: Way,
+    /// Whether the peer's first message, or this side's own, has settled the way.
+    pub(super) is_way_heard: bool,
     pub(super) width: Width,
     pub(super) plan: Plan,
     pub(super) state: State,
@@ -46,6 +59,22 @@ pub struct Finder {
     pub(super) messages_heard: u64,
     pub(super) tags_left: u64,
     pub(super) tags_claimed: u64,
+}
+
+/// The way of this search, seen from this side. An initiator walks until it hears otherwise.
+#[derive(Debug)]
+pub(super) enum Way {
+    Walk,
+    Give(Giving),
+    Take(Box<Taking>),
+}
+
+/// The field, and the number of cells that both sides keep, where a search by the sketch is possible.
+pub(super) fn sketchable(mine: &Opening, theirs: &Opening, width: Width) -> Option<(Field, usize)> {
+    let field = Field::of_leaves(mine.leaf_bits);
+    let leaf_bits = mine.leaf_bits.min(theirs.leaf_bits).clamp(LEAF_BITS_MIN, LEAF_BITS_MAX);
+    let is_possible = width == Width::Short && Field::of_leaves(theirs.leaf_bits) == field;
+    is_possible.then(|| (field, kept_cells(leaf_bits)))
 }
 
 /// Whose turn it is. `parts` is the number of messages that the turn has had.
@@ -69,8 +98,8 @@ pub(super) enum State {
 pub struct FindStep {
     /// To be sent to the peer.
     pub message: Option<FindMessage>,
-    /// Own frozen entries which the other side lacks or has with another digest. Over all steps they rise in
-    /// (token, key) order; a step has at most 2,048 of them.
+    /// Own frozen entries which the other side lacks or has with another digest; by the sketch, those in units that
+    /// differ. Over all steps they rise in (token, key) order; a step has at most 2,048 of them.
     pub differing: Vec<FrozenEntry>,
     /// What to do next.
     pub next: Next,
@@ -93,9 +122,24 @@ impl Finder {
         Finder::new(mine, theirs, width, State::Listening { parts: 0 })
     }
 
-    /// The finder of the side that answered. It speaks first: its first message can ride behind its own opening.
-    pub fn responder(mine: &Opening, theirs: &Opening, width: Width) -> Finder {
-        Finder::new(mine, theirs, width, State::Speaking { parts: 0 })
+    /// The finder of the side that answered. It chooses the way, as `prefer` says, and speaks first: its first message
+    /// can ride behind its own opening. At full width it always walks the tree.
+    pub fn responder(mine: &Opening, theirs: &Opening, width: Width, prefer: Prefer) -> Finder {
+        let mut finder = Finder::new(mine, theirs, width, State::Speaking { parts: 0 });
+        finder.choice = Choice::new(mine, theirs, width, prefer);
+        finder.is_way_heard = true;
+        if let Some(Choice { method: Method::Sketch, estimate, .. }) = finder.choice
+            && let Some((field, kept)) = sketchable(mine, theirs, width)
+        {
+            finder.way = Way::Give(Giving::new(field, kept, first_cells(estimate, kept)));
+        }
+        finder
+    }
+
+    /// The way this search goes, and why: known to the responder from the beginning, to the initiator once it has heard
+    /// the first message. It changes when a sketch does not decode. `None` before that, and where nothing differs.
+    pub fn choice(&self) -> Option<Choice> {
+        self.choice
     }
 
     fn new(mine: &Opening, theirs: &Opening, width: Width, first: State) -> Finder {
@@ -104,7 +148,13 @@ impl Finder {
         if theirs.root.is_zero() {
             jobs.push_back(Job::Compare(Comparing::everything()));
         }
+        let is_one_empty = mine.root != theirs.root && nothing_to_say;
         Finder {
+            mine: *mine,
+            theirs: *theirs,
+            choice: if is_one_empty { Choice::new(mine, theirs, width, Prefer::Auto) } else { None },
+            way: Way::Walk,
+            is_way_heard: false,
             width,
             plan: Plan::new(mine, theirs, width),
             state: if nothing_to_say { State::Ending } else { first },
@@ -169,11 +219,13 @@ impl Finder {
                 }
                 continue;
             }
-            match self.state {
+            let state = self.state;
+            match state {
                 // One message a step: what follows it is the next step's.
                 State::Speaking { .. } if message.is_some() => break Next::Work,
                 State::Speaking { parts } => message = Some(self.speak(frozen, parts)?),
                 State::Listening { .. } => break Next::Wait,
+                State::Heard if !self.decode(&mut output) => {}
                 State::Heard => self.take_turn(),
                 State::Ending => {
                     self.state = State::Over;

@@ -3,13 +3,15 @@
 use super::{
     answer::Children,
     blob::Blob,
+    choice::{Choice, Method, Reason},
     error::FindError,
-    finder::{Finder, State},
+    finder::{Finder, State, Way, sketchable},
     frontier::{Front, Segment},
     job::{Comparing, Job},
     limits::{MESSAGE_BYTES_MAX, TURN_PARTS_MAX},
     message::{Body, FindMessage},
     plan::Tagger,
+    taking::Taking,
 };
 use crate::frozen::Frozen;
 
@@ -21,7 +23,10 @@ impl Finder {
         parts: u32,
     ) -> Result<(), FindError> {
         self.count_message(&message, parts)?;
+        self.heed_way(&message.0)?;
         let more = match message.0 {
+            Body::Cells { more, cells } => return self.hear_cells(frozen, more, &cells, parts),
+            body @ (Body::More { .. } | Body::Units { .. } | Body::Walk) => return self.hear_of_cells(body),
             Body::Digests { depth, answers, digests } => {
                 self.take_answers(answers)?;
                 self.hear_digests(frozen, depth.bits(), &digests)?;
@@ -49,9 +54,43 @@ impl Finder {
         if parts >= TURN_PARTS_MAX {
             return Err(FindError::TurnTooLong);
         }
-        self.messages_heard += 1;
+        // The messages of the sketch have bounds of their own.
+        let is_walk = matches!(message.0, Body::Digests { .. } | Body::Tags { .. } | Body::Answers { .. });
+        self.messages_heard += u64::from(is_walk);
         if self.messages_heard > self.plan.messages_max {
             return Err(FindError::TooManyMessages { allowed: self.plan.messages_max });
+        }
+        Ok(())
+    }
+
+    /// The first message that an initiator hears tells the way. A message of the walk ends a search by the sketch, if
+    /// the peer was to give cells: it could not read them any more.
+    fn heed_way(&mut self, body: &Body) -> Result<(), FindError> {
+        let is_cells = matches!(body, Body::Cells { .. });
+        let is_walk = matches!(body, Body::Digests { .. });
+        match &self.way {
+            Way::Walk if !self.is_way_heard => {
+                self.is_way_heard = true;
+                let method = if is_cells { Method::Sketch } else { Method::Tree };
+                self.choice = Choice::heard(&self.mine, &self.theirs, self.width, method);
+                match sketchable(&self.mine, &self.theirs, self.width) {
+                    Some((field, kept)) if is_cells => {
+                        self.way = Way::Take(Box::new(Taking::new(
+                            field,
+                            kept,
+                            self.mine.differing_estimate(&self.theirs),
+                        )));
+                    }
+                    _ if is_cells => return Err(FindError::OutOfPlace),
+                    _ => {}
+                }
+            }
+            Way::Take(_) if is_walk => self.walk_instead(Reason::FieldsDiffer),
+            Way::Give(_) if is_walk => return Err(FindError::OutOfPlace),
+            Way::Take(_) | Way::Give(_) if matches!(body, Body::Tags { .. } | Body::Answers { .. }) => {
+                return Err(FindError::OutOfPlace);
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    FindError, FindMessage, FindStep, Finder, MESSAGE_BYTES_MAX, Next, Width,
+    FindError, FindMessage, FindStep, Finder, MESSAGE_BYTES_MAX, Next, Prefer, Width,
     blob::Blob,
     frontier::Front,
     limits::TURN_PARTS_MAX,
@@ -166,7 +166,7 @@ fn tags_must_fit_the_open_leaves() {
 #[test]
 fn spare_bits_of_answers_must_be_clear() {
     let few = still(100, 0);
-    let mut finder = Finder::responder(&few.opening().unwrap(), &theirs(100), Width::Short);
+    let mut finder = Finder::responder(&few.opening().unwrap(), &theirs(100), Width::Short, Prefer::Tree);
     finder.start(&few).unwrap();
     finder.asked_bits = 15;
     let message = FindMessage(Body::Answers { answers: Blob(vec![0xFF, 0xFF]) });
@@ -197,7 +197,7 @@ fn a_slow_drip_is_cut_off() {
 #[test]
 fn a_peer_that_denies_everything_ends_with_everything_named() {
     let mine = mine();
-    let mut finder = Finder::responder(&mine.opening().unwrap(), &theirs(3_000), Width::Short);
+    let mut finder = Finder::responder(&mine.opening().unwrap(), &theirs(3_000), Width::Short, Prefer::Tree);
     let mut named = Vec::new();
     let mut steps = vec![finder.start(&mine).unwrap()];
     loop {
@@ -297,8 +297,11 @@ proptest! {
         let mut opening = theirs(count);
         opening.leaf_bits = leaf_bits;
         let own = mine.opening().unwrap();
-        let first = if speaks_first { Finder::responder } else { Finder::initiator };
-        let mut finder = first(&own, &opening, Width::Short);
+        let mut finder = if speaks_first {
+            Finder::responder(&own, &opening, Width::Short, Prefer::Tree)
+        } else {
+            Finder::initiator(&own, &opening, Width::Short)
+        };
         let mut step = finder.start(&mine);
         let mut named = Vec::new();
         let mut moves = moves.into_iter();

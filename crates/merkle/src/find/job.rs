@@ -5,6 +5,7 @@ use super::{
     error::FindError,
     frontier::Span,
     limits::{SCAN_ENTRIES, STEP_FOUND, STEP_SCANNED},
+    units::NamingUnits,
     width::Width,
 };
 use crate::frozen::{Frozen, FrozenEntry, ViewLost};
@@ -13,7 +14,7 @@ use crate::frozen::{Frozen, FrozenEntry, ViewLost};
 #[derive(Debug, Default)]
 pub(super) struct Output {
     pub(super) found: Vec<FrozenEntry>,
-    scanned: usize,
+    pub(super) scanned: usize,
 }
 
 impl Output {
@@ -27,6 +28,7 @@ impl Output {
 pub(super) enum Job {
     Name(Naming),
     Compare(Comparing),
+    Units(NamingUnits),
 }
 
 impl Job {
@@ -40,6 +42,7 @@ impl Job {
     ) -> Result<bool, FindError> {
         match self {
             Job::Name(naming) => naming.step(frozen, output),
+            Job::Units(naming) => naming.step(frozen, output),
             Job::Compare(comparing) => comparing.step(frozen, width, answers, output),
         }
     }

@@ -9,6 +9,15 @@ pub(crate) const TURN_PARTS_MAX: u32 = 16;
 /// Bytes of a message kept free for its tags and lengths.
 pub(crate) const HEADER_BYTES: usize = 64;
 
+/// How often one side asks for more cells in a search; each time for an eighth more at least, or a full turn.
+pub(crate) const ASKS_MAX: u32 = 64;
+
+/// Units that may be told beyond the number of cells given, as many as a decoder may peel.
+pub(crate) const UNITS_SPARE: usize = 64;
+
+/// Units peeled in one step, in about a millisecond.
+pub(crate) const DECODE_UNITS: usize = 1024;
+
 /// The most entries read from the view at once.
 pub(crate) const SCAN_ENTRIES: usize = 1024;
 

@@ -10,7 +10,7 @@ use super::blob::Blob;
 pub struct FindMessage(pub(crate) Body);
 
 /// A part of a turn. The first part of a turn carries the answers to what was asked in the other side's last turn,
-/// one bit for each digest or tag shown: set when it differed. Another way to find what differs is more variants.
+/// one bit for each digest or tag shown: set when it differed. A search by the sketch has messages of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Body {
     /// The walk: digests of ranges one step down.
@@ -33,6 +33,14 @@ pub(crate) enum Body {
     },
     /// Nothing asked. The search is over, or the other side is to show its tags.
     Answers { answers: Blob },
+    /// The sketch, by the responder: the cells that follow those given before.
+    Cells { more: bool, cells: Blob },
+    /// The sketch, by the initiator: cells up to this index are wanted.
+    More { upto: u64 },
+    /// The sketch, by the initiator, last: the units that differ, ascending, each as its gap to the one before.
+    Units { more: bool, units: Blob },
+    /// The sketch, by the initiator: it does not decode; both walk the tree.
+    Walk,
 }
 
 /// Bits of the ranges shown, and in the top bit whether the turn has more parts: a byte saved in each message.
@@ -67,6 +75,9 @@ impl FindMessage {
                 1 + blob(answers) + upto + varint_bytes(counts.len() as u64) + numbers + blob(tags)
             }
             Body::Answers { answers } => blob(answers),
+            Body::Cells { cells: bytes, .. } | Body::Units { units: bytes, .. } => 1 + blob(bytes),
+            Body::More { upto } => varint_bytes(*upto),
+            Body::Walk => 0,
         }
     }
 }

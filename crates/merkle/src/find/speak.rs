@@ -4,7 +4,7 @@ use super::{
     answer::{Asked, Children},
     blob::Blob,
     error::FindError,
-    finder::{Finder, State},
+    finder::{Finder, State, Way},
     frontier::{Front, Span},
     job::Cursor,
     limits::{HEADER_BYTES, MESSAGE_BYTES_MAX, SCAN_ENTRIES, TURN_PARTS_MAX},
@@ -20,6 +20,14 @@ const COUNT_BYTES: usize = 5;
 impl Finder {
     /// The next message of the own turn; `parts` is how many it has had.
     pub(super) fn speak(&mut self, frozen: &impl Frozen, parts: u32) -> Result<FindMessage, FindError> {
+        match self.way {
+            Way::Give(_) => self.speak_cells(frozen, parts),
+            Way::Take(_) => self.speak_of_cells(parts),
+            Way::Walk => self.speak_walk(frozen, parts),
+        }
+    }
+
+    fn speak_walk(&mut self, frozen: &impl Frozen, parts: u32) -> Result<FindMessage, FindError> {
         let answers = Blob(std::mem::take(&mut self.answers).into_bytes());
         let room = MESSAGE_BYTES_MAX.saturating_sub(HEADER_BYTES + answers.0.len());
         let body = match self.frontier.front() {

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use merkle::{
-    FindError, FindMessage, Finder, Frozen, FrozenEntry, MESSAGE_BYTES_MAX, Next, Opening, Prefix,
-    RangeDigest, Tree, ViewLost, Width,
+    Cells, Choice, FindError, FindMessage, Finder, Frozen, FrozenEntry, MESSAGE_BYTES_MAX, Next, Opening,
+    Prefer, Prefix, RangeDigest, Tree, ViewLost, Width,
 };
 
 pub type Data = BTreeMap<(u64, Box<[u8]>), u128>;
@@ -75,6 +75,10 @@ impl Frozen for Still {
         Ok(())
     }
 
+    fn cells(&self, from: usize, to: usize) -> Result<Cells, ViewLost> {
+        Ok(self.tree.cells(from, to))
+    }
+
     fn digest_of(&self, token: u64, key: &[u8]) -> Result<Option<u128>, ViewLost> {
         let place = self.entries.binary_search_by(|entry| (entry.0, &*entry.1).cmp(&(token, key)));
         Ok(place.ok().map(|place| self.entries[place].2))
@@ -130,6 +134,8 @@ pub struct Outcome {
     /// Bytes of each message, by turns; the responder's turn is the first.
     pub turns: Vec<Vec<usize>>,
     pub opening_bytes: usize,
+    /// The responder's, at the end.
+    pub choice: Option<Choice>,
 }
 
 impl Outcome {
@@ -188,11 +194,21 @@ impl<'a, F: Frozen> Side<'a, F> {
     }
 }
 
-/// Searches for what differs between two views, every message through its wire form.
+/// Searches for what differs between two views down the tree, every message through its wire form.
 pub fn search<A: Frozen, B: Frozen>(a: &A, b: &B, width: Width) -> Result<Outcome, FindError> {
+    search_by(a, b, width, Prefer::Tree)
+}
+
+/// Searches in the way that the responder, `b`, prefers.
+pub fn search_by<A: Frozen, B: Frozen>(
+    a: &A,
+    b: &B,
+    width: Width,
+    prefer: Prefer,
+) -> Result<Outcome, FindError> {
     let (mine, theirs) = (a.opening()?, b.opening()?);
     let mut initiator = Side::new(a, Finder::initiator(&mine, &theirs, width));
-    let mut responder = Side::new(b, Finder::responder(&theirs, &mine, width));
+    let mut responder = Side::new(b, Finder::responder(&theirs, &mine, width, prefer));
     let opening_bytes = opening_bytes(&mine) + opening_bytes(&theirs);
     let mut turns = Vec::new();
     initiator.step(None)?;
@@ -209,10 +225,18 @@ pub fn search<A: Frozen, B: Frozen>(a: &A, b: &B, width: Width) -> Result<Outcom
         }
     }
     assert!(initiator.done && responder.done, "both sides come to an end");
+    let (choice, told) = (responder.finder.choice(), initiator.finder.choice());
+    assert_eq!(choice.map(|choice| choice.method), told.map(|choice| choice.method), "both know the way");
     for named in [&initiator.differing, &responder.differing] {
         assert!(named.windows(2).all(|pair| (pair[0].0, &pair[0].1) < (pair[1].0, &pair[1].1)), "in order");
     }
-    Ok(Outcome { initiator: initiator.differing, responder: responder.differing, turns, opening_bytes })
+    Ok(Outcome {
+        initiator: initiator.differing,
+        responder: responder.differing,
+        turns,
+        opening_bytes,
+        choice,
+    })
 }
 
 /// Gives one turn's messages to the other side. False when there were none.

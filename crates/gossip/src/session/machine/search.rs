@@ -1,7 +1,7 @@
 //! The search within a session: a few steps at a time, so that a node with much to search still answers its
 //! peers' heartbeats and clients' news in between.
 
-use merkle::{FindMessage, Finder, Next, Width};
+use merkle::{FindMessage, Finder, Next, Prefer, Width};
 use model::Key;
 use storage::{Store, View};
 
@@ -36,7 +36,7 @@ impl Session {
         self.found.clear();
         (self.own_close, self.peer_close) = (None, None);
         let finder = if responder {
-            Finder::responder(&self.mine, &self.theirs, width)
+            Finder::responder(&self.mine, &self.theirs, width, Prefer::Auto)
         } else {
             Finder::initiator(&self.mine, &self.theirs, width)
         };
