@@ -9,7 +9,7 @@ use super::row::Row;
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 600.0;
 const LEFT: f64 = 92.0;
-const RIGHT: f64 = 40.0;
+const RIGHT: f64 = 84.0;
 const TOP: f64 = 96.0;
 const BOTTOM: f64 = 100.0;
 
@@ -29,11 +29,17 @@ const STYLE: &str = "
   }
 ";
 
+/// How many points of a computed line lie between two powers of ten.
+const POINTS_PER_DECADE: i32 = 10;
+
+/// About how wide the name of the fixed segments is on the paper.
+const NAME_WIDTH: f64 = 420.0;
+
 /// One way to repair: bytes at each divergence.
 struct Line {
     class: &'static str,
     style: &'static str,
-    name: String,
+    name: &'static str,
     points: Vec<(f64, f64)>,
 }
 
@@ -102,21 +108,41 @@ fn shown(rows: &[Row]) -> Vec<&Row> {
 }
 
 fn lines(rows: &[&Row], plan: &Plan) -> Vec<Line> {
-    let points = |bytes: &dyn Fn(&Row) -> f64| {
-        rows.iter().map(|row| (row.cell.differ as f64, bytes(row).max(1.0))).collect::<Vec<_>>()
+    let points = |measure: &str| {
+        rows.iter().map(|row| (row.cell.differ as f64, row.median(measure).max(1.0))).collect::<Vec<_>>()
     };
     // What an entry takes on the wire, from the largest divergence measured.
     let entry = rows.last().map_or(0.0, |row| row.median("bytes_ideal") / row.cell.differ.max(1) as f64);
-    let full = entry * plan.keys as f64;
-    let fixed = |row: &Row| {
-        fixed_segments(plan.keys, plan.data.key_bytes, row.cell.differ) + row.median("bytes_ideal")
+    let computed = |bytes: &dyn Fn(f64) -> f64| -> Vec<(f64, f64)> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Vec::new() };
+        let at = |step: i32| 10f64.powf(f64::from(step) / f64::from(POINTS_PER_DECADE));
+        let (from, to) = (first.cell.differ as f64, last.cell.differ as f64);
+        let inner = (0..POINTS_PER_DECADE * 12).map(at).filter(|differ| *differ > from && *differ < to);
+        let all = std::iter::once(from).chain(inner).chain((to > from).then_some(to));
+        all.map(|differ| (differ, bytes(differ).max(1.0))).collect()
     };
-    let line = |class, style, name: &str, points| Line { class, style, name: name.to_owned(), points };
+    let full = entry * plan.keys as f64;
+    let fixed = |differ: f64| fixed_segments(plan.keys, plan.data.key_bytes, differ) + entry * differ;
     vec![
-        line("full", "", "naive: copy everything (computed)", points(&|_| full)),
-        line("fixed", "", "Merkle tree of 1024 x 1024 fixed segments (computed)", points(&fixed)),
-        line("ideal", "dashed", "ideal: only what is missing", points(&|row| row.median("bytes_ideal"))),
-        line("ours", "thick", "Mangrove (measured)", points(&|row| row.median("bytes_total"))),
+        Line {
+            class: "full",
+            style: "",
+            name: "naive: copy everything (computed)",
+            points: computed(&|_| full),
+        },
+        Line {
+            class: "fixed",
+            style: "",
+            name: "Merkle tree of 1024 x 1024 fixed segments (computed)",
+            points: computed(&fixed),
+        },
+        Line {
+            class: "ideal",
+            style: "dashed",
+            name: "ideal: only what the other side lacks",
+            points: points("bytes_ideal"),
+        },
+        Line { class: "ours", style: "thick", name: "Mangrove (measured)", points: points("bytes_total") },
     ]
 }
 
@@ -180,38 +206,49 @@ fn axes(svg: &mut String, scale: &Scale) {
 
 fn draw(svg: &mut String, scale: &Scale, line: &Line) {
     let Some(first) = line.points.first() else { return };
-    let at: Vec<String> = line
-        .points
-        .iter()
-        .map(|(differ, bytes)| format!("{:.1},{:.1}", scale.x(*differ), scale.y(*bytes)))
-        .collect();
+    let place = |(differ, bytes): &(f64, f64)| (scale.x(*differ), scale.y(*bytes));
+    let at: Vec<String> = line.points.iter().map(place).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let (class, style) = (line.class, line.style);
     let _ = writeln!(svg, "<polyline class=\"line {class} {style}\" points=\"{}\"/>", at.join(" "));
-    if class == "ours" {
-        for (number, (differ, bytes)) in line.points.iter().enumerate() {
-            let (x, y) = (scale.x(*differ), scale.y(*bytes));
-            let _ = writeln!(svg, "<circle class=\"{class}-ink\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5.5\"/>");
-            // The first point has the line's name beside it; the last one would leave the paper on its right.
-            let (anchor, dx, dy) = if number == 0 { ("start", 10.0, 22.0) } else { ("end", -10.0, -10.0) };
-            let _ = writeln!(
-                svg,
-                "<text x=\"{:.1}\" y=\"{:.1}\" class=\"{class}-ink small bold\" text-anchor=\"{anchor}\">{}</text>",
-                x + dx,
-                y + dy,
-                size(*bytes)
-            );
-        }
-    }
-    // Names stand where the lines begin, the only place where all four are apart. The measured line's stands under
-    // its second point, the ideal's under its first.
-    let (x, y) = (scale.x(first.0), scale.y(first.1));
+    let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+    // The two lines that nearly meet are named where nothing is drawn; the others above themselves.
     let (x, y) = match class {
-        "ours" => (x + 14.0, y - 16.0),
-        "ideal" => (x + 60.0, y + 14.0),
-        _ => (x + 14.0, y - 12.0),
+        "ours" => (right - 250.0, bottom - 62.0),
+        "ideal" => (right - 250.0, bottom - 34.0),
+        "fixed" => {
+            let under_name = line.points.iter().map(place).filter(|(x, _)| *x <= LEFT + NAME_WIDTH);
+            (LEFT + 14.0, under_name.map(|(_, y)| y).fold(f64::MAX, f64::min) - 14.0)
+        }
+        _ => (LEFT + 14.0, scale.y(first.1) - 12.0),
     };
+    if matches!(class, "ours" | "ideal") {
+        let (from, to, y) = (x - 58.0, x - 14.0, y - 5.0);
+        let _ = writeln!(
+            svg,
+            "<line class=\"line {class} {style}\" x1=\"{from:.1}\" y1=\"{y:.1}\" x2=\"{to:.1}\" y2=\"{y:.1}\"/>"
+        );
+    }
     let bold = if class == "ours" { " bold" } else { "" };
     let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}-ink{bold}\">{}</text>", line.name);
+    if class == "ours" {
+        marks(svg, scale, line);
+    }
+}
+
+/// A dot and its bytes at each point: below the line, beside the last one.
+fn marks(svg: &mut String, scale: &Scale, line: &Line) {
+    for (number, (differ, bytes)) in line.points.iter().enumerate() {
+        let (x, y) = (scale.x(*differ), scale.y(*bytes));
+        let (dx, dy) = if number + 1 == line.points.len() { (12.0, 5.0) } else { (12.0, 19.0) };
+        let _ = writeln!(
+            svg,
+            "<circle class=\"ours-ink\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5.5\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" class=\"ours-ink small bold\">{}</text>",
+            x + dx,
+            y + dy,
+            size(*bytes)
+        );
+    }
 }
 
 /// Bytes in thousands, as on a network.

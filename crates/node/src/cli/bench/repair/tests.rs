@@ -167,6 +167,7 @@ fn the_chart_is_well_formed_whatever_was_measured() {
     let rows: Vec<Row> = [0, 1, 100, 1_000, 10_000, 100_000].map(|differ| row(differ, 1)).into();
     let chart = plot::svg(&rows, &plan);
     well_formed(&chart);
+    insta::assert_snapshot!(chart);
     assert_eq!(chart.matches("<polyline").count(), 4);
     assert_eq!(chart.matches("<circle").count(), 5, "a logarithm has no place for 0");
     for words in ["Mangrove (measured)", "ideal", "naive", "fixed segments", "1,000,000 keys", "dark"] {
