@@ -69,6 +69,8 @@ pub struct LivenessOutput {
 /// A member as the heartbeats know it: longer would mean fewer news a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Identity {
+    /// Ids are random: in a fixed form they take two bytes less.
+    #[serde(with = "packet::fixed")]
     node: NodeId,
     epoch: u64,
 }
@@ -116,9 +118,9 @@ pub struct Liveness {
 impl Liveness {
     /// A node that knows nobody yet; add the members of the roster next.
     ///
-    /// `epoch` must rise with each start of the node: the others may still hold its last one for down. A
-    /// count of starts shifted left by 32 leaves room for the renewals of one run; if it does not rise,
-    /// the node finds out and catches up at the cost of a second or two.
+    /// `epoch` must rise with each start of the node: the others may still hold its last one for down. The
+    /// milliseconds of its clock leave room for the renewals of one run and are short to send; if it does not
+    /// rise, the node finds out and catches up at the cost of a second or two.
     pub fn new(me: NodeId, cluster: ClusterId, epoch: u64, seed: u64, config: LivenessConfig) -> Self {
         let identity = Identity { node: me, epoch };
         let rng = StdRng::seed_from_u64(seed);
@@ -319,13 +321,23 @@ impl Liveness {
         while let Some((to, body)) = self.runtime.to_send() {
             self.output.packets.push((to.node, packet::seal(self.cluster, &body)));
         }
+        self.note_changes(now);
         while let Some((after, timer)) = self.runtime.to_schedule() {
+            let after = match timer {
+                Timer::ProbeRandomMember(_) if self.is_calm() => after.max(self.config.probe_period_calm),
+                _ => after,
+            };
             self.set_timer(now.mono.saturating_add(after), Due::Probing(timer));
         }
         while let Some(notification) = self.runtime.to_notify() {
             tracing::trace!(?notification, "heartbeat");
         }
-        self.note_changes(now);
+    }
+
+    /// A small cluster in which everyone answers.
+    fn is_calm(&self) -> bool {
+        self.members.len() < self.config.small_cluster
+            && self.members.values().all(|seen| seen.state == LivenessState::Alive)
     }
 
     fn note_changes(&mut self, now: Now) {

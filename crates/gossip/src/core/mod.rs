@@ -148,7 +148,7 @@ impl Core {
         env: Env<'_>,
     ) -> (Self, Vec<Action>) {
         let mut rng = StdRng::seed_from_u64(seed);
-        let epoch = contact.stamp.as_u64();
+        let epoch = contact.stamp.millis();
         let liveness = Liveness::new(meta.node, meta.cluster, epoch, seed ^ SWIM, config.liveness.clone());
         let mut schedule = Schedule::new(config.sessions, env.now.mono, &mut rng);
         schedule.set_needed(!meta.caught_up);

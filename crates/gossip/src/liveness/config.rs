@@ -13,6 +13,11 @@ pub struct LivenessConfig {
     /// by the end of it, directly or through others, makes the member suspect. Shorter finds out sooner and
     /// costs packets: about 4 a period and node. More than twice `probe_rtt`. Not zero.
     pub probe_period: Duration,
+    /// The period in a small cluster while everyone answers, if longer: one of the first probes meets the dead one
+    /// there, and what an idle cluster sends is for the most part probes.
+    pub probe_period_calm: Duration,
+    /// A cluster of no more members than this, the node itself counted in, is small.
+    pub small_cluster: usize,
     /// How long a direct answer may take before others are asked to probe in this node's place. Above the
     /// round trip and the usual stalls of a busy machine; a low figure only costs packets. Not zero.
     pub probe_rtt: Duration,
@@ -40,6 +45,8 @@ impl Default for LivenessConfig {
     fn default() -> Self {
         Self {
             probe_period: Duration::from_millis(300),
+            probe_period_calm: Duration::from_millis(500),
+            small_cluster: 3,
             probe_rtt: Duration::from_millis(120),
             indirect_probes: 3,
             suspect_to_down_after: Duration::from_millis(2_000),

@@ -4,7 +4,7 @@ use model::{ClusterId, NodeId};
 use thiserror::Error;
 
 /// The version of heartbeats: the first byte of each.
-pub const HEARTBEAT_VERSION: u8 = 1;
+pub const HEARTBEAT_VERSION: u8 = 2;
 
 /// The longest datagram made or taken, bytes: fits into one Ethernet frame.
 pub const PACKET_BYTES_MAX: usize = 1_400;
@@ -44,6 +44,25 @@ pub enum PacketRefused {
     /// This node has said goodbye.
     #[error("this node has said goodbye")]
     Stopped,
+}
+
+/// An id as eight bytes, whatever its value.
+pub(super) mod fixed {
+    use model::NodeId;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        node: &NodeId,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        node.0.to_be_bytes().serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<NodeId, D::Error> {
+        <[u8; 8]>::deserialize(deserializer).map(|bytes| NodeId(u64::from_be_bytes(bytes)))
+    }
 }
 
 /// The datagram of a heartbeat.

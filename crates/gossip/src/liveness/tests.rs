@@ -222,6 +222,7 @@ fn what_a_quiet_cluster_sends() {
         let (per_second, size) = (sent / 60 / count, bytes / sent);
         println!("{count} nodes: {per_second} packets a second and node, {size} bytes each");
         assert!(per_second <= 8 && size < 100);
+        assert!(count > 3 || bytes <= 60 * 600, "{} bytes a second", bytes / 60);
     }
 }
 
