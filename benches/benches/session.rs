@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gossip::roster::RosterVersion;
-use gossip::session::{Begin, Ending, Session, SessionFrame, SessionId, Step};
+use gossip::session::{Begin, Ending, Session, SessionFrame, SessionId, Step, Turn};
 use gossip::time::Now;
 use gossip::wire::{self, Frame};
 use mangrove_benches::{fill, key, open_store, overwrite, value};
@@ -41,6 +41,10 @@ impl<'a> Side<'a> {
         Side { store, peer: NodeId(peer), session: None, identical: false }
     }
 
+    fn turn(&self) -> Turn<'a> {
+        Turn { now: NOW, store: self.store, may: true }
+    }
+
     fn begin(&self) -> Begin {
         Begin { peer: self.peer, roster: RosterVersion([0; 16]), behind: false }
     }
@@ -49,16 +53,19 @@ impl<'a> Side<'a> {
     fn handle(&mut self, bytes: Option<&Bytes>, sent: &mut VecDeque<Bytes>) {
         let steps = match (bytes.map(|bytes| wire::decode(bytes).unwrap()), &mut self.session) {
             (None, _) => {
-                let (session, steps) = Session::open(ID, self.begin(), NOW, self.store).unwrap();
+                let (session, steps) = Session::open(ID, self.begin(), self.turn()).unwrap();
                 self.session = Some(session);
                 steps
             }
             (Some(Frame::Session { body: SessionFrame::Open(open), .. }), None) => {
-                let (session, steps) = Session::answer(ID, self.begin(), &open, NOW, self.store).unwrap();
+                let (session, steps) =
+                    Session::answer(ID, self.begin(), &open, false, self.turn()).unwrap().unwrap();
                 self.session = Some(session);
                 steps
             }
-            (Some(Frame::Session { body, .. }), Some(session)) => session.frame(body, NOW, self.store),
+            (Some(Frame::Session { body, .. }), Some(session)) => {
+                session.frame(body, Turn { now: NOW, store: self.store, may: true })
+            }
             (frame, _) => panic!("{frame:?} out of place"),
         };
         self.act(steps, sent);
@@ -78,12 +85,12 @@ impl<'a> Side<'a> {
                 }
                 Step::Merge(entries) => {
                     self.store.merge(&entries).unwrap();
-                    self.session.as_mut().unwrap().stored(self.store)
+                    self.session.as_mut().unwrap().stored(self.turn())
                 }
-                Step::Again => self.session.as_mut().unwrap().resume(self.store),
+                Step::Again => self.session.as_mut().unwrap().resume(self.turn()),
                 Step::Flush(seq) => {
                     self.store.flush().unwrap();
-                    self.session.as_mut().unwrap().flushed(seq, self.store)
+                    self.session.as_mut().unwrap().flushed(seq, self.turn())
                 }
                 Step::End(ending) => {
                     assert!(matches!(ending, Ending::Identical), "{ending:?}");

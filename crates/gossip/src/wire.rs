@@ -124,7 +124,7 @@ mod tests {
         let id = SessionId { initiator: NodeId(u64::MAX), number: 7 };
         for body in [
             SessionFrame::Abort(AbortReason::Busy),
-            SessionFrame::Piece { last: true, bytes: Bytes::from(vec![1; 70_000]) },
+            SessionFrame::Piece { left: 7, bytes: Bytes::from(vec![1; 70_000]) },
         ] {
             let counted = session_frame_bytes(&id, &body);
             assert_eq!(counted, encode(&Frame::Session { id, body }).unwrap().len());

@@ -122,9 +122,9 @@ fn many_overwritten_keys_are_repaired_by_one_session() {
     assert_eq!(failed_sessions(&cluster), Vec::<&String>::new());
 }
 
-/// More differs than one session names: it is cut, and the next ones go on.
+/// Nothing is searched or named: no bound on names holds.
 #[test]
-fn an_empty_member_is_filled_by_as_many_sessions_as_it_takes() {
+fn an_empty_member_is_filled_by_one_session_however_much_it_lacks() {
     let mut cluster = Cluster::new(2, 8, sessions_only());
     cluster.run(secs(3));
     cluster.kill(id(2));

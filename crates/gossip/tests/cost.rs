@@ -1,4 +1,4 @@
-//! What a session costs, exactly: frames and bytes, over divergences.
+//! What a session costs, exactly: frames, round trips and bytes, over divergences.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;
@@ -6,32 +6,108 @@ mod support;
 use std::fmt::Write;
 use std::time::Duration;
 
+use bytes::Bytes;
+use gossip::session::{Outcome, Report};
+use model::{Context, Dot, Entry, Expiry, Hlc, Key, Sibling, WriterId};
 use support::{Cluster, Traffic, id, key, sessions_only};
 
-/// Two members with `common` equal keys of which `differ` were then overwritten at one of them, and the traffic of the
-/// one session that repairs them (`differ` = 0: of the one that finds nothing to do).
-fn session(common: usize, differ: usize) -> (Traffic, Cluster) {
+const KEYS: usize = 20_000;
+const START_MS: u64 = 1_699_990_000_000;
+
+fn number(i: usize) -> Key {
+    key(&format!("key/{i:016}"))
+}
+
+/// Rows of 20-byte keys that one life has written within an hour.
+fn rows(count: usize, value: &str) -> Vec<(Key, Entry)> {
+    let row = |i: usize| {
+        let dot = Dot { hlc: Hlc::new(START_MS + i as u64 * 37_337 % 3_600_000, 0), writer: WriterId(77) };
+        let mut entry = Entry::default();
+        let sibling = Sibling::new(dot, Bytes::from(value.to_owned()), None, Expiry::NEVER);
+        entry.write(&Context::default(), dot, Some(sibling));
+        (number(i), entry)
+    };
+    (0..count).map(row).collect()
+}
+
+/// Two members, the first holding these rows and the second so many of them.
+fn two(rows: &[(Key, Entry)], second: usize) -> Cluster {
     let mut cluster = Cluster::new(2, 7, sessions_only());
-    for i in 0..common {
-        cluster.put(id(1), &key(&format!("key/{i:012}")), "some value", None);
+    for (member, held) in [(1, rows), (2, &rows[..second])] {
+        cluster.nodes[&id(member)].store.merge(held).unwrap();
+        cluster.nodes[&id(member)].store.flush().unwrap();
     }
-    cluster.run(Duration::from_secs(6));
-    cluster.assert_equal();
-    for i in 0..differ {
-        cluster.put(id(1), &key(&format!("key/{:012}", i * (common / differ))), "another", None);
-    }
+    cluster
+}
+
+/// Runs until the first session is over, and gives what its initiator says of it. Both sides agree on what it cost.
+fn session(cluster: &mut Cluster) -> Report {
     cluster.traffic = Traffic::default();
-    while cluster.traffic.session_frames == 0 {
+    let of = |cluster: &Cluster, member: u64| {
+        let status = cluster.nodes[&id(member)].status.clone().unwrap();
+        status.repairs.into_iter().find(|report| report.outcome.is_some())
+    };
+    let reports = loop {
         cluster.run(Duration::from_millis(1));
+        if let (Some(one), Some(other)) = (of(cluster, 1), of(cluster, 2)) {
+            break [one, other];
+        }
+        assert!(cluster.now < Duration::from_secs(60), "no session");
+    };
+    cluster.assert_equal();
+    let [one, other] = reports.clone();
+    assert_eq!((one.bytes_sent, one.bytes_received), (other.bytes_received, other.bytes_sent));
+    assert_eq!((one.bytes_find, one.bytes_names), (other.bytes_find, other.bytes_names));
+    assert_eq!(
+        (one.bytes_ideal, one.round_trips, one.found),
+        (other.bytes_ideal, other.round_trips, other.found)
+    );
+    assert_eq!((one.sent, one.received, one.frames), (other.received, other.sent, other.frames));
+    assert!(reports.iter().all(|report| report.outcome == Some(Outcome::Identical)));
+    reports.into_iter().find(|report| report.initiated).unwrap()
+}
+
+fn total(report: &Report) -> u64 {
+    report.bytes_sent + report.bytes_received
+}
+
+/// How keys differ: overwritten on one of the sides, or there on one of them only.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    Mixed,
+    Updated,
+    Missing,
+    Cluster,
+}
+
+/// The session that repairs so many of [`KEYS`] with 128-byte values.
+fn repair(differ: usize, shape: Shape) -> Report {
+    let value = "v".repeat(128);
+    let mut cluster = two(&rows(KEYS, &value), KEYS);
+    for i in 0..differ {
+        let step = if matches!(shape, Shape::Cluster) { 1 } else { KEYS / differ };
+        let updated = match shape {
+            Shape::Mixed => i % 2 == 0,
+            Shape::Updated | Shape::Cluster => true,
+            Shape::Missing => false,
+        };
+        let at = id(1 + i as u64 / 2 % 2);
+        let key = number(if updated { i * step } else { KEYS + i });
+        cluster.put(at, &key, &"w".repeat(128), None);
     }
-    cluster.run(Duration::from_millis(120));
-    (cluster.traffic, cluster)
+    session(&mut cluster)
 }
 
 #[test]
 fn a_check_of_two_equal_members_is_one_round_trip_under_200_bytes() {
-    for keys in [10, 1_000, 20_000] {
-        let (traffic, _) = session(keys, 0);
+    for keys in [10, 1_000, KEYS] {
+        let rows = rows(keys, "v");
+        let mut cluster = two(&rows, keys);
+        while cluster.traffic.session_frames == 0 {
+            cluster.run(Duration::from_millis(1));
+        }
+        cluster.run(Duration::from_millis(120));
+        let traffic = cluster.traffic;
         assert_eq!(traffic.session_frames, 2, "one there, one back");
         assert!(traffic.session_bytes < 200, "{} bytes at {keys} keys", traffic.session_bytes);
     }
@@ -39,13 +115,57 @@ fn a_check_of_two_equal_members_is_one_round_trip_under_200_bytes() {
 
 #[test]
 fn the_cost_of_a_repair() {
-    let mut table = String::from("keys differ: session frames, bytes in all\n");
-    for (common, differ) in
-        [(1_000, 0), (1_000, 1), (1_000, 10), (20_000, 1), (20_000, 10), (20_000, 100), (20_000, 1_000)]
-    {
-        let (traffic, cluster) = session(common, differ);
-        cluster.assert_equal();
-        writeln!(table, "{common} {differ}: {} {}", traffic.session_frames, traffic.session_bytes).unwrap();
+    let mut table = String::from(
+        "keys differ: method, round trips, frames, bytes to find, names, in all, ideal, ratio\n",
+    );
+    for (differ, shape) in [
+        (1, Shape::Updated),
+        (10, Shape::Mixed),
+        (100, Shape::Mixed),
+        (1_000, Shape::Mixed),
+        (1_000, Shape::Updated),
+        (1_000, Shape::Missing),
+        (1_000, Shape::Cluster),
+    ] {
+        let report = repair(differ, shape);
+        let ratio = total(&report) as f64 / report.bytes_ideal as f64;
+        writeln!(
+            table,
+            "{differ} {shape:?}: {}, {} trips, {} frames, {} {} {} {} {ratio:.2}",
+            report.method.unwrap(),
+            report.round_trips,
+            report.frames,
+            report.bytes_find,
+            report.bytes_names,
+            total(&report),
+            report.bytes_ideal,
+        )
+        .unwrap();
+        assert_eq!((report.found, report.sent + report.received), (differ as u64, differ as u64));
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_member_that_lost_everything_is_filled_by_one_session_for_less_than_150_bytes_a_row() {
+    let rows = rows(KEYS, &"v".repeat(64));
+    let mut table = String::from("held: method, round trips, frames, bytes to find, names, in all, a row\n");
+    for held in [0, 100] {
+        let report = session(&mut two(&rows, held));
+        let a_row = total(&report) as f64 / (KEYS - held) as f64;
+        writeln!(
+            table,
+            "{held}: {}, {} trips, {} frames, {} {} {} {a_row:.1}",
+            report.method.unwrap(),
+            report.round_trips,
+            report.frames,
+            report.bytes_find,
+            report.bytes_names,
+            total(&report),
+        )
+        .unwrap();
+        assert!(a_row < 150.0, "{a_row} bytes a row");
+        assert_eq!(report.sent + report.received, (KEYS - held) as u64);
     }
     insta::assert_snapshot!(table);
 }

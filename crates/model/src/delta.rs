@@ -12,16 +12,36 @@ pub struct Summary {
     pub context: Context,
     /// The entry's last expiry.
     pub last_expiry: Expiry,
-    /// Each sibling's dot, ascending, and the first 8 bytes of its hash.
-    pub siblings: Vec<(Dot, u64)>,
+    /// Each sibling's dot, ascending, and the first 4 bytes of its hash: they only tell apart two contents of one dot,
+    /// of which there are none while dots are unique.
+    pub siblings: Vec<(Dot, u32)>,
+}
+
+impl Summary {
+    /// Whether the entry it is of has anything that an entry with the summary `theirs` lacks: whether
+    /// [`Entry::delta_for`] would give something.
+    pub fn has_for(&self, theirs: &Summary) -> bool {
+        let seen = |(dot, hash): &(Dot, u32)| match theirs.siblings.iter().find(|(other, _)| other == dot) {
+            Some((_, other)) => hash == other,
+            None => theirs.context.covers(*dot),
+        };
+        let held = |dot: &Dot| self.siblings.iter().any(|(own, _)| own == dot);
+        !self.siblings.iter().all(seen)
+            || theirs.siblings.iter().any(|(dot, _)| self.context.covers(*dot) && !held(dot))
+            || !theirs.context.includes(&self.context)
+            || theirs.last_expiry < self.last_expiry
+    }
 }
 
 /// An entry as sent to a replica whose [`Summary`] is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {
-    context: Context,
-    last_expiry: Expiry,
-    siblings: Vec<DeltaSibling>,
+    /// The entry's context.
+    pub context: Context,
+    /// The entry's last expiry.
+    pub last_expiry: Expiry,
+    /// Its siblings, ascending.
+    pub siblings: Vec<DeltaSibling>,
 }
 
 /// A sibling within a [`Delta`].
@@ -31,6 +51,24 @@ pub enum DeltaSibling {
     Known(Dot),
     /// The receiver lacks this one.
     Full(Sibling),
+}
+
+impl DeltaSibling {
+    /// The sibling's dot.
+    pub fn dot(&self) -> Dot {
+        match self {
+            Self::Known(dot) => *dot,
+            Self::Full(full) => full.dot(),
+        }
+    }
+
+    /// The sibling, if it is there whole.
+    pub fn full(&self) -> Option<&Sibling> {
+        match self {
+            Self::Known(_) => None,
+            Self::Full(full) => Some(full),
+        }
+    }
 }
 
 /// A delta names a sibling that the receiver neither holds nor has seen replaced: it was made for
@@ -45,14 +83,14 @@ impl Entry {
         Summary {
             context: self.context().clone(),
             last_expiry: self.last_expiry(),
-            siblings: self.siblings().iter().map(|s| (s.dot(), s.hash().short())).collect(),
+            siblings: self.siblings().iter().map(|s| (s.dot(), s.hash().brief())).collect(),
         }
     }
 
     /// What a replica with this summary lacks of this entry; none if it lacks nothing.
     pub fn delta_for(&self, theirs: &Summary) -> Option<Delta> {
         let seen = |s: &&Sibling| match theirs.siblings.iter().find(|(dot, _)| *dot == s.dot()) {
-            Some((_, hash)) => *hash == s.hash().short(),
+            Some((_, hash)) => *hash == s.hash().brief(),
             None => theirs.context.covers(s.dot()),
         };
         let lacks_sibling = self.siblings().iter().any(|s| !seen(&s));
@@ -84,6 +122,22 @@ impl Delta {
             DeltaSibling::Full(s) => 80 + s.value().len() + s.content_type().map_or(0, str::len),
         });
         40 + 18 * self.context.components() + siblings.sum::<usize>()
+    }
+
+    /// Whether it rests on siblings that the receiver holds, so that [`Delta::resolve`] must be given them.
+    pub fn rests_on_held(&self) -> bool {
+        self.siblings.iter().any(|s| matches!(s, DeltaSibling::Known(_)))
+    }
+
+    /// The summary of the sender's entry; of siblings named only, the hash is not known and taken to be `held`'s.
+    pub fn summary(&self, held: &Entry) -> Summary {
+        let known =
+            |dot: Dot| held.siblings().iter().find(|s| s.dot() == dot).map_or(0, |s| s.hash().brief());
+        let siblings = self.siblings.iter().map(|sibling| match sibling {
+            DeltaSibling::Known(dot) => (*dot, known(*dot)),
+            DeltaSibling::Full(full) => (full.dot(), full.hash().brief()),
+        });
+        Summary { context: self.context.clone(), last_expiry: self.last_expiry, siblings: siblings.collect() }
     }
 
     /// The sender's entry, its known siblings filled in from what is held here. What was replaced here

@@ -55,6 +55,18 @@ impl Sibling {
         Self { dot, value, content_type, expiry, hash }
     }
 
+    /// The same, if `hash` is its hash: how one comes from elsewhere.
+    pub fn checked(
+        dot: Dot,
+        value: Bytes,
+        content_type: Option<String>,
+        expiry: Expiry,
+        hash: Hash,
+    ) -> Result<Self, EntryError> {
+        let sibling = Self::new(dot, value, content_type, expiry);
+        if sibling.hash == hash { Ok(sibling) } else { Err(EntryError::Hash) }
+    }
+
     /// The write that made it.
     pub fn dot(&self) -> Dot {
         self.dot
@@ -89,8 +101,7 @@ impl TryFrom<SiblingForm> for Sibling {
     type Error = EntryError;
 
     fn try_from(form: SiblingForm) -> Result<Self, EntryError> {
-        let sibling = Self::new(form.dot, form.value, form.content_type, form.expiry);
-        if sibling.hash == form.hash { Ok(sibling) } else { Err(EntryError::Hash) }
+        Self::checked(form.dot, form.value, form.content_type, form.expiry, form.hash)
     }
 }
 

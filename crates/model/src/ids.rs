@@ -105,6 +105,11 @@ impl Hash {
     pub fn short(&self) -> u64 {
         self.0.iter().take(8).fold(0, |n, byte| (n << 8) | u64::from(*byte))
     }
+
+    /// The first 4 bytes, big endian.
+    pub fn brief(&self) -> u32 {
+        (self.short() >> 32) as u32
+    }
 }
 
 impl fmt::Display for Hash {

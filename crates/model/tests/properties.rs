@@ -95,6 +95,7 @@ proptest! {
     #[test]
     fn a_delta_does_what_the_whole_entry_would(a in entries(), b in entries()) {
         let whole = merged(&a, &b);
+        prop_assert_eq!(b.summary().has_for(&a.summary()), b.delta_for(&a.summary()).is_some());
         match b.delta_for(&a.summary()) {
             None => prop_assert_eq!(whole, a),
             Some(delta) => {

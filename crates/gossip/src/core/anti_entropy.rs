@@ -6,35 +6,86 @@ use std::time::Duration;
 use model::NodeId;
 use rand::RngExt;
 
+use storage::Seq;
+
 use super::{Action, Core, Env, Op};
 use crate::session::{
-    AbortReason, Begin, Ending, Failure, Open, Opened, Outcome, Report, Session, SessionFrame, SessionId,
-    SessionPhase, Step, Way,
+    AbortReason, Begin, Ending, Failure, Open, Opened, Session, SessionFrame, SessionId, Step, Turn, Way,
 };
-use crate::wire::Frame;
-
-/// A session that named no more than this is not worth a line in the log, unless the peer has just returned.
-const FEW_KEYS: u64 = 16;
+use crate::wire::{self, Frame};
 
 /// The transport puts the length in so many bytes before each frame.
 const LENGTH_BYTES: u64 = 4;
 
+/// An own opening without an answer keeps this node from others for no longer than this: the peer may have stalled.
+const OPENING_HOLDS: Duration = Duration::from_secs(3);
+
+/// While the governor holds repair back, peers are told so often that this node is still there.
+const BEAT_EVERY: Duration = Duration::from_secs(5);
+
 impl Core {
     pub(super) fn sessions_due(&mut self, env: Env<'_>) {
         self.end_overdue(env);
-        for id in std::mem::take(&mut self.searching) {
-            if let Some(session) = self.sessions.get_mut(&id) {
-                let steps = session.resume(env.store);
-                self.steps(id, steps, env);
-            }
-        }
+        self.go_on(env);
         while self.may_repair() && self.schedule.next_wake().is_some_and(|at| at <= env.now.mono) {
+            let now = env.now.mono;
             let taken: BTreeSet<NodeId> = self.sessions.values().map(Session::peer).collect();
-            let free: BTreeSet<NodeId> = self.live().difference(&taken).copied().collect();
-            let open = self.sessions.len();
-            let Some(peer) = self.schedule.pick(env.now.mono, &free, open, &mut self.rng) else { break };
+            let free = |id: &NodeId| {
+                !taken.contains(id) && (!self.repairs.is_backed_off(*id, now) || self.asked_for.contains(id))
+            };
+            let free: BTreeSet<NodeId> = self.live().into_iter().filter(free).collect();
+            // Whoever repairs begins nothing else: its root is on the move.
+            let occupied = self.repairing().is_some() || self.awaits_answer(now);
+            let open = if occupied { usize::MAX } else { self.sessions.len() };
+            let Some(peer) = self.schedule.pick(now, &free, open, &mut self.rng) else { break };
             self.begin_session(peer, env);
         }
+    }
+
+    /// Goes on with sessions that have more to do, as far as repair may be done now.
+    fn go_on(&mut self, env: Env<'_>) {
+        let waiting = std::mem::take(&mut self.searching);
+        let beat = env.now.mono >= self.beat_at;
+        let mut held_back = false;
+        for id in waiting {
+            let turn = self.turn(env);
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            if turn.may {
+                let steps = session.resume(turn);
+                self.steps(id, steps, env);
+                continue;
+            }
+            held_back = true;
+            self.searching.insert(id);
+            if beat && !session.is_opening() {
+                let still_here = SessionFrame::Taken { names: 0, data: 0 };
+                self.steps(id, vec![Step::Send { frame: still_here, after: Seq::default() }], env);
+            }
+        }
+        if held_back && beat {
+            self.beat_at = env.now.mono + BEAT_EVERY;
+        }
+    }
+
+    /// When [`Core::sessions_due`] has to go on with sessions.
+    pub(super) fn going_on_at(&self) -> Option<Duration> {
+        let ready = self.governor.ready_at(Duration::ZERO);
+        (!self.searching.is_empty()).then(|| ready.min(self.beat_at))
+    }
+
+    fn turn<'a>(&self, env: Env<'a>) -> Turn<'a> {
+        let may = self.governor.ready_at(env.now.mono) <= env.now.mono;
+        Turn { now: env.now, store: env.store, may }
+    }
+
+    /// The session in which this node repairs. There is one at most, so that no entry is fetched twice at a time.
+    fn repairing(&self) -> Option<&Session> {
+        self.sessions.values().find(|session| !session.is_check())
+    }
+
+    fn awaits_answer(&self, now: Duration) -> bool {
+        let waits = |s: &Session| s.is_opening() && now < s.started().mono + OPENING_HOLDS;
+        self.sessions.values().any(waits)
     }
 
     pub(super) fn repair_wanted(&mut self, peer: NodeId, env: Env<'_>) {
@@ -46,18 +97,32 @@ impl Core {
 
     fn end_overdue(&mut self, env: Env<'_>) {
         let limits = self.config.sessions;
-        let overdue: Vec<SessionId> = self
-            .sessions
-            .values()
-            .filter(|s| {
-                env.now.mono >= s.heard() + limits.idle_max
-                    || env.now.mono >= s.started().mono + limits.total_max
-            })
-            .map(Session::id)
-            .collect();
-        for id in overdue {
-            self.fail_session(id, Failure::TimedOut, env);
+        let now = env.now.mono;
+        let overdue = |session: &Session| {
+            let held_back = self.searching.contains(&session.id());
+            let answers = session.is_check() && !session.is_opening();
+            let idle_max = if answers { limits.idle_max } else { limits.repairing_idle_max };
+            if now >= session.started().mono + limits.total_max {
+                Some((session.id(), Failure::Overlong))
+            } else if (now >= session.heard() + idle_max && !held_back)
+                || now >= session.progressed() + limits.progress_max
+            {
+                Some((session.id(), Failure::TimedOut))
+            } else {
+                None
+            }
+        };
+        let overdue: Vec<(SessionId, Failure)> = self.sessions.values().filter_map(overdue).collect();
+        for (id, failure) in overdue {
+            self.fail_session(id, failure, env);
         }
+    }
+
+    /// When the next session is overdue, if nothing comes.
+    pub(super) fn overdue_at(&self) -> Option<Duration> {
+        let limits = self.config.sessions;
+        let least = limits.idle_max.min(limits.repairing_idle_max);
+        self.sessions.values().map(|s| (s.heard() + least).min(s.started().mono + limits.total_max)).min()
     }
 
     fn begin(&self, peer: NodeId) -> Begin {
@@ -67,7 +132,7 @@ impl Core {
     fn begin_session(&mut self, peer: NodeId, env: Env<'_>) {
         self.introduce(peer);
         let id = SessionId { initiator: self.meta.node, number: self.rng.random() };
-        match Session::open(id, self.begin(peer), env.now, env.store) {
+        match Session::open(id, self.begin(peer), self.turn(env)) {
             Ok((session, steps)) => self.opened(session, steps, env),
             Err(failure) => tracing::warn!(%failure, "no session could be begun"),
         }
@@ -85,7 +150,8 @@ impl Core {
             return self.open_came(from, id, &open, env);
         }
         // A frame counts only inside its open session, and only from the other side of it (H9).
-        let bytes = crate::wire::session_frame_bytes(&id, &body) as u64 + LENGTH_BYTES;
+        let turn = self.turn(env);
+        let elsewhere = self.repairing().is_some_and(|other| other.id() != id);
         let Some(session) = self.sessions.get_mut(&id).filter(|s| s.peer() == from) else {
             // The other side need not wait for what will not come.
             if !matches!(body, SessionFrame::Abort(_) | SessionFrame::Done { .. }) {
@@ -94,14 +160,28 @@ impl Core {
             }
             return;
         };
+        let bytes = wire::session_frame_bytes(&id, &body) as u64 + LENGTH_BYTES;
         session.account(Way::Received, &body, bytes, env.now.mono);
         self.progress = true;
-        let steps = session.frame(body, env.now, env.store);
+        if elsewhere && matches!(body, SessionFrame::Opened(Opened::Differ { .. })) {
+            // It has begun to repair with somebody else since it sent its opening.
+            self.say(from, Frame::Session { id, body: SessionFrame::Abort(AbortReason::Busy) });
+            return self.end_session(id, &Ending::Busy, env);
+        }
+        let span = session.span().clone();
+        let _inside = span.enter();
+        let steps = session.frame(body, turn);
+        if !session.is_check() {
+            self.governor.spend(env.now.mono, bytes);
+        }
         self.steps(id, steps, env);
     }
 
     fn open_came(&mut self, from: NodeId, id: SessionId, open: &Open, env: Env<'_>) {
         let answer = |body| Frame::Session { id, body };
+        if self.sessions.get(&id).is_some_and(|session| session.peer() == from) {
+            return self.fail_session(id, Failure::Protocol("a second opening"), env);
+        }
         if id.initiator != from || self.sessions.contains_key(&id) {
             return self.say(from, answer(SessionFrame::Abort(AbortReason::Protocol)));
         }
@@ -113,13 +193,24 @@ impl Core {
             return self.say(from, answer(SessionFrame::Opened(Opened::Busy)));
         }
         self.heard_of(from, open.behind, open.tree.root);
-        match Session::answer(id, self.begin(from), open, env.now, env.store) {
-            Ok((session, steps)) => self.opened(session, steps, env),
+        let engaged = self.is_engaged(from, env);
+        match Session::answer(id, self.begin(from), open, engaged, self.turn(env)) {
+            Ok(Some((session, steps))) => self.opened(session, steps, env),
+            Ok(None) => self.say(from, answer(SessionFrame::Opened(Opened::Busy))),
             Err(failure) => {
                 tracing::warn!(%failure, "an opening could not be answered");
                 self.say(from, answer(SessionFrame::Opened(Opened::Busy)));
             }
         }
+    }
+
+    /// Whether this node has no time to repair with this peer, which asks. It has not while it repairs with somebody
+    /// else. An own opening under way gives way to a smaller id's, and only to those: so a circle of openings breaks
+    /// at its smallest member, which is repaired with, and everyone else is told that it is busy.
+    fn is_engaged(&self, peer: NodeId, env: Env<'_>) -> bool {
+        let now = env.now.mono;
+        let left_alone = self.repairs.is_backed_off(peer, now) && !self.asked_for.contains(&peer);
+        self.repairing().is_some() || left_alone || (peer > self.meta.node && self.awaits_answer(now))
     }
 
     /// Whether a session with this peer may be answered. Of two openings that cross, the smaller id's stands. An
@@ -142,16 +233,18 @@ impl Core {
     }
 
     pub(super) fn session_stored(&mut self, id: SessionId, env: Env<'_>) {
+        let turn = self.turn(env);
         if let Some(session) = self.sessions.get_mut(&id) {
-            let steps = session.stored(env.store);
+            let steps = session.stored(turn);
             self.steps(id, steps, env);
         }
     }
 
     pub(super) fn durable(&mut self, op: u64, env: Env<'_>) {
         let Some(Op::Flush(id, seq)) = self.ops.remove(&op) else { return };
+        let turn = self.turn(env);
         if let Some(session) = self.sessions.get_mut(&id) {
-            let steps = session.flushed(seq, env.store);
+            let steps = session.flushed(seq, turn);
             self.steps(id, steps, env);
         }
     }
@@ -161,9 +254,12 @@ impl Core {
         for step in steps {
             match step {
                 Step::Send { frame, after } => {
-                    let bytes = crate::wire::session_frame_bytes(&id, &frame) as u64 + LENGTH_BYTES;
+                    let bytes = wire::session_frame_bytes(&id, &frame) as u64 + LENGTH_BYTES;
                     if let Some(session) = self.sessions.get_mut(&id) {
                         session.account(Way::Sent, &frame, bytes, env.now.mono);
+                        if !session.is_check() {
+                            self.governor.spend(env.now.mono, bytes);
+                        }
                     }
                     self.send(peer, Frame::Session { id, body: frame }, after);
                 }
@@ -198,130 +294,6 @@ impl Core {
     pub(super) fn end_all_sessions(&mut self, env: Env<'_>) {
         while let Some(id) = self.sessions.keys().next().copied() {
             self.fail_session(id, Failure::PeerGone, env);
-        }
-    }
-
-    fn end_session(&mut self, id: SessionId, ending: &Ending, env: Env<'_>) {
-        let Some(session) = self.sessions.remove(&id) else { return };
-        session.release(env.store);
-        self.changed = true;
-        let (peer, tally) = (session.peer(), session.tally());
-        let ms = (env.now.mono.saturating_sub(session.started().mono)).as_millis() as u64;
-        let name = self.meta.roster.shown_name(peer);
-        if let Some(root) = session.peer_root() {
-            self.heard_of(peer, session.peer_behind(), root);
-        }
-        match ending {
-            Ending::Identical => {
-                // A few keys are writes that were under way as the views were frozen, but for one that came back.
-                let returned = std::mem::take(&mut self.peers.entry(peer).or_default().returned);
-                if tally.named > if returned { 0 } else { FEW_KEYS } {
-                    tracing::info!(peer = %name, named = tally.named, sent = tally.sent, received = tally.received, ms, "repaired");
-                }
-                self.proven(&session, env);
-            }
-            Ending::More => {
-                tracing::info!(peer = %name, named = tally.named, sent = tally.sent, received = tally.received, ms, "repaired in part, going on");
-                self.schedule.soon(peer, env.now.mono);
-            }
-            Ending::RosterFirst(roster) => self.roster_first(peer, roster, env),
-            Ending::Busy if self.asked_for.contains(&peer) => {
-                self.schedule.wanted(peer, env.now.mono + Duration::from_millis(100));
-            }
-            Ending::Busy if !self.meta.caught_up => {
-                self.schedule.soon(peer, env.now.mono + Duration::from_millis(100));
-            }
-            Ending::Busy => {}
-            Ending::Aborted(reason) => {
-                tracing::debug!(peer = %name, ?reason, "the peer ended the session");
-                if *reason == AbortReason::NotMember {
-                    self.tell_roster(peer);
-                }
-            }
-            Ending::Failed(Failure::PeerGone) => tracing::debug!(peer = %name, "session ended: peer gone"),
-            Ending::Failed(failure) => tracing::warn!(peer = %name, %failure, ms, "session ended"),
-        }
-        self.remember(&session, ending, env);
-    }
-
-    /// Counts a session that has ended, and keeps its report if it tells anything.
-    fn remember(&mut self, session: &Session, ending: &Ending, env: Env<'_>) {
-        let outcome = match ending {
-            Ending::Identical => Outcome::Identical,
-            Ending::More => Outcome::More,
-            Ending::Busy => Outcome::Busy,
-            Ending::Aborted(reason) => {
-                self.repairs.failed(&format!("peer_{}", reason.kind()));
-                Outcome::Aborted(*reason)
-            }
-            Ending::Failed(failure) => {
-                self.repairs.failed(failure.kind());
-                Outcome::Failed(failure.to_string())
-            }
-            Ending::RosterFirst(_) => return,
-        };
-        let check = outcome == Outcome::Identical && session.tally().searches == 0;
-        self.repairs.checks += u64::from(check);
-        let asked_for = session.id().initiator == self.meta.node && self.asked_for.remove(&session.peer());
-        if (check && !asked_for) || outcome == Outcome::Busy {
-            return;
-        }
-        let report = session.report(env.now.mono);
-        self.repairs.ended(Report {
-            phase: SessionPhase::Ended,
-            outcome: Some(outcome),
-            remaining_ms: None,
-            ..report
-        });
-    }
-
-    /// The two were identical as of the session's start.
-    fn proven(&mut self, session: &Session, env: Env<'_>) {
-        let peer = session.peer();
-        self.meta.identical.insert(peer, session.started().wall_ms);
-        self.evidence_unsaved_since.get_or_insert(env.now.mono);
-        if self.meta.caught_up {
-            return;
-        }
-        // Only a member that is not behind ends it, unless there is none (H28, H29).
-        let all_behind = self.others().all(|id| self.peers.get(&id).and_then(|p| p.behind) == Some(true));
-        if session.peer_behind() && !all_behind {
-            return;
-        }
-        if session.peer_behind() {
-            tracing::warn!(
-                "every member is behind; going on with what they hold together. Deletes may return"
-            );
-        }
-        tracing::info!(peer = %self.meta.roster.shown_name(peer), "caught up; serving");
-        self.meta.caught_up = true;
-        self.schedule.set_needed(false);
-        self.persist();
-    }
-
-    fn roster_first(&mut self, peer: NodeId, roster: &crate::roster::Roster, env: Env<'_>) {
-        let changed = self.merge_roster(roster, env);
-        self.tell_roster(peer);
-        // Equal after one exchange. Were it not, the pause keeps two nodes from spinning.
-        let pause = if changed { Duration::ZERO } else { Duration::from_millis(250) };
-        self.schedule.soon(peer, env.now.mono + pause);
-        if self.asked_for.contains(&peer) {
-            self.schedule.wanted(peer, env.now.mono + pause);
-        }
-    }
-
-    fn heard_of(&mut self, peer: NodeId, behind: bool, root: merkle::RangeDigest) {
-        let known = self.peers.entry(peer).or_default();
-        if known.root != Some(root) || known.behind != Some(behind) {
-            self.changed = true;
-        }
-        (known.root, known.behind) = (Some(root), Some(behind));
-    }
-
-    pub(super) fn save_evidence(&mut self, env: Env<'_>, after: Duration) {
-        if self.evidence_unsaved_since.is_some_and(|since| env.now.mono >= since + after) {
-            self.evidence_unsaved_since = None;
-            self.out.push_back(Action::Keep(Box::new(self.meta.clone())));
         }
     }
 }

@@ -234,6 +234,7 @@ impl Core {
     /// anything in between.
     pub(super) fn new_life(&mut self, peer: NodeId, life: WriterId, env: Env<'_>) {
         self.end_sessions_with(peer, env);
+        self.repairs.went_well(peer);
         let known = self.peers.entry(peer).or_default();
         let left = known.life;
         let (up, root) = (known.up, known.root);

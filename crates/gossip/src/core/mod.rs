@@ -12,11 +12,13 @@
 //! | `joining` | sponsoring a node that wants to join |
 //! | `eviction` | removing a member that is down, by promises |
 //! | `anti_entropy` | the sessions |
+//! | `endings` | what becomes of their ends |
 //! | `repairs` | what is remembered of ended ones |
 //! | `rumors` | spreading and taking news |
 //! | `status` | what people see |
 
 mod anti_entropy;
+mod endings;
 mod event;
 mod eviction;
 mod joining;
@@ -127,8 +129,10 @@ pub struct Core {
     ops: BTreeMap<u64, Op>,
     op_last: u64,
     evidence_unsaved_since: Option<Duration>,
-    /// Sessions with more of their search to do at once.
+    /// Sessions with more to do at once, or as soon as repair may go on.
     searching: BTreeSet<SessionId>,
+    /// When peers are next told that repair is held back.
+    beat_at: Duration,
     /// When members that are down are tried again.
     retry_down_at: Duration,
     stopped: Option<String>,
@@ -173,6 +177,7 @@ impl Core {
             op_last: 0,
             evidence_unsaved_since: None,
             searching: BTreeSet::new(),
+            beat_at: Duration::ZERO,
             retry_down_at: env.now.mono + RETRY_DOWN,
             stopped: None,
             stopping: false,
@@ -215,11 +220,11 @@ impl Core {
     pub fn next_wake(&self) -> Option<Duration> {
         let liveness = self.liveness.next_wake();
         let sessions = if self.may_repair() { self.schedule.next_wake() } else { None };
-        let timeouts = self.sessions.values().map(|s| s.heard() + self.config.sessions.idle_max).min();
+        let timeouts = self.overdue_at();
         let rumors = if self.may_spread() { self.rumors.next_wake() } else { None };
         let evidence = self.evidence_unsaved_since.map(|since| since + EVIDENCE_SAVED_AFTER);
         let progress = self.progress.then_some(self.published + PUBLISH_EVERY);
-        let searching = (!self.searching.is_empty()).then_some(Duration::ZERO);
+        let searching = self.going_on_at();
         let retry = (!self.stopping).then_some(self.retry_down_at);
         let evictions = self.evictions.next_wake();
         [liveness, sessions, timeouts, rumors, evidence, searching, retry, progress, evictions]

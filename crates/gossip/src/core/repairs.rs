@@ -1,11 +1,26 @@
-//! What is remembered of ended sessions: reports for people, failures by reason.
+//! What is remembered of ended sessions: reports for people, failures by reason, and whom to leave alone for a while.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use model::NodeId;
 
 use crate::session::Report;
 
 /// Ended sessions that are kept for people.
 const ENDED_MAX: usize = 64;
+/// After a first failed session a peer is left alone for this long; twice as long after each more.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+/// ... and never longer than this.
+const BACKOFF_MAX: Duration = Duration::from_secs(300);
+
+/// How sessions with one peer went lately.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lately {
+    failures: u32,
+    until: Duration,
+    busy: u32,
+}
 
 /// The ended sessions of a node.
 #[derive(Debug, Default)]
@@ -16,6 +31,7 @@ pub struct Repairs {
     pub checks: u64,
     /// Sessions that failed, by reason.
     pub failures: BTreeMap<String, u64>,
+    lately: BTreeMap<NodeId, Lately>,
 }
 
 impl Repairs {
@@ -26,15 +42,60 @@ impl Repairs {
     }
 
     /// One more session failed for this reason.
-    pub fn failed(&mut self, reason: &str) {
-        match self.failures.get_mut(reason) {
-            Some(count) => *count += 1,
-            None => _ = self.failures.insert(reason.to_owned(), 1),
-        }
+    pub fn failed(&mut self, reason: String) {
+        *self.failures.entry(reason).or_default() += 1;
     }
 
     /// The reports of ended sessions, the latest first.
     pub fn reports(&self) -> impl Iterator<Item = &Report> {
         self.ended.iter()
+    }
+
+    /// A session with this peer did what it should, or the peer began another life: what was is forgotten.
+    pub fn went_well(&mut self, peer: NodeId) {
+        self.lately.remove(&peer);
+    }
+
+    /// Leaves the peer alone for a while: longer each time if `worse`.
+    pub fn back_off(&mut self, peer: NodeId, now: Duration, worse: bool) {
+        let lately = self.lately.entry(peer).or_default();
+        let pause = BACKOFF_MIN.saturating_mul(1 << lately.failures.min(16)).min(BACKOFF_MAX);
+        lately.failures += u32::from(worse);
+        lately.until = now + if worse { pause } else { BACKOFF_MIN };
+    }
+
+    /// Whether the peer is left alone.
+    pub fn is_backed_off(&self, peer: NodeId, now: Duration) -> bool {
+        self.lately.get(&peer).is_some_and(|lately| now < lately.until)
+    }
+
+    /// The peer was busy: how many times in a row before.
+    pub fn was_busy(&mut self, peer: NodeId) -> u32 {
+        let lately = self.lately.entry(peer).or_default();
+        lately.busy = lately.busy.saturating_add(1);
+        lately.busy - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_left_alone_twice_as_long_each_time_until_it_does_well() {
+        let mut repairs = Repairs::default();
+        let (peer, now) = (NodeId(1), Duration::from_secs(1_000));
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            repairs.back_off(peer, now, true);
+            let ends = (0..400).find(|s| !repairs.is_backed_off(peer, now + Duration::from_secs(*s)));
+            pauses.extend(ends);
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        repairs.back_off(peer, now, false);
+        assert!(!repairs.is_backed_off(peer, now + BACKOFF_MIN));
+        repairs.back_off(peer, now, true);
+        repairs.went_well(peer);
+        assert!(!repairs.is_backed_off(peer, now));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use merkle::{FindMessage, Opening, RangeDigest};
-use model::{Delta, Hlc, Key, NodeId, Summary};
+use model::{Hlc, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::roster::{Roster, RosterVersion};
@@ -30,21 +30,23 @@ pub enum SessionFrame {
     Find(FindMessage),
     /// Names of entries that differ, and what the sender holds of them.
     Names(Names),
-    /// What the receiver lacks.
-    Data(Vec<(Key, Delta)>),
-    /// A piece of one entry too large for a frame; the pieces make up a `(Key, Delta)`.
+    /// Of which names the sender lacks something: packed, see `packed`.
+    Wants(Bytes),
+    /// What the receiver lacks: packed.
+    Data(Bytes),
+    /// A piece of a [`SessionFrame::Data`] that is too large for a frame.
     Piece {
-        /// Whether it is the last.
-        last: bool,
+        /// How many bytes are still to come after these.
+        left: u64,
         /// The bytes.
         bytes: Bytes,
     },
-    /// The receiver has taken in so many frames of names and of data.
+    /// The receiver has taken in so much, or, with zeroes, is still there.
     Taken {
         /// [`SessionFrame::Names`] frames.
         names: u32,
-        /// [`SessionFrame::Data`] and [`SessionFrame::Piece`] frames, stored.
-        data: u32,
+        /// Bytes of [`SessionFrame::Data`] and [`SessionFrame::Piece`] frames, stored.
+        data: u64,
     },
     /// The sender has sent all it had to.
     Close(Close),
@@ -109,13 +111,13 @@ pub enum Opened {
 }
 
 /// Names of entries that differ, in ascending order of token and key over all such frames.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
-    /// Key, and what the sender holds under it.
-    pub items: Vec<(Key, Summary)>,
+    /// Keys, and what the sender holds under them: packed, see `packed`.
+    pub packed: Bytes,
     /// Nothing comes after these.
     pub last: bool,
-    /// The sender found more than it names; what lies behind the last name is left to a next session.
+    /// The sender found more than it names; the rest is left to a next session.
     pub cut: bool,
 }
 
@@ -125,7 +127,7 @@ pub struct Close {
     /// The frozen root less the frozen digests of all that either side named: equal on both sides if
     /// everything that differed was named.
     pub remainder: RangeDigest,
-    /// Whether names were cut off on either side: then the remainders say nothing.
+    /// Whether the sender knows of names cut off on either side: then the remainders say nothing.
     pub cut: bool,
 }
 
@@ -136,8 +138,10 @@ pub enum AbortReason {
     Protocol,
     /// The frozen view could not be kept.
     ViewLost,
-    /// Too long without a frame, or too long in all.
+    /// Too long without a frame.
     TimedOut,
+    /// It ran for as long as one may.
+    Overlong,
     /// The store stopped.
     Stopped,
     /// Even the search at full width did not name all that differs.
@@ -155,6 +159,7 @@ impl AbortReason {
             Self::Protocol => "protocol",
             Self::ViewLost => "view_lost",
             Self::TimedOut => "timed_out",
+            Self::Overlong => "overlong",
             Self::Stopped => "store",
             Self::Unequal => "unequal",
             Self::NotMember => "not_member",
@@ -168,7 +173,8 @@ impl fmt::Display for AbortReason {
         f.write_str(match self {
             Self::Protocol => "a frame had no place where it came",
             Self::ViewLost => "its frozen view was lost",
-            Self::TimedOut => "it took too long",
+            Self::TimedOut => "it heard nothing for too long",
+            Self::Overlong => "it has run for as long as a session may",
             Self::Stopped => "its store stopped",
             Self::Unequal => "a search at full width missed something",
             Self::NotMember => "this node is no member there",

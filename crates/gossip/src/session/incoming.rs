@@ -6,24 +6,28 @@ use storage::Store;
 
 use super::Failure;
 
-/// Takes data frames and puts pieces together.
+/// Resolves deltas, and puts pieces together.
 #[derive(Debug, Default)]
 pub struct Incoming {
     pieces: Vec<u8>,
+    /// How many bytes are still to come of what the pieces make up.
+    pieces_left: Option<u64>,
     /// Keys whose delta did not fit what is held here: then nothing is claimed.
     pub left_out: u64,
-    /// Entries received.
-    pub entries: u64,
 }
 
 impl Incoming {
     /// The entries that these deltas stand for.
-    pub fn data(&mut self, deltas: Vec<(Key, Delta)>, store: &Store) -> Result<Vec<(Key, Entry)>, Failure> {
+    pub fn entries(
+        &mut self,
+        deltas: Vec<(Key, Delta)>,
+        store: &Store,
+    ) -> Result<Vec<(Key, Entry)>, Failure> {
         let mut entries = Vec::with_capacity(deltas.len());
         for (key, delta) in deltas {
-            self.entries += 1;
-            let held = store.get(&key).map_err(Failure::Store)?.unwrap_or_default();
-            match delta.resolve(&held) {
+            let held = if delta.rests_on_held() { store.get(&key).map_err(Failure::Store)? } else { None };
+            match delta.resolve(&held.unwrap_or_default()) {
+                Ok(entry) if entry.is_blank() => {}
                 Ok(entry) => entries.push((key, entry)),
                 Err(error) => {
                     tracing::warn!(%key, %error, "an entry is left out of the session");
@@ -34,22 +38,23 @@ impl Incoming {
         Ok(entries)
     }
 
-    /// Keeps a piece; with the last one, the entry they make up.
-    pub fn piece(&mut self, last: bool, bytes: &Bytes, store: &Store) -> Result<Vec<(Key, Entry)>, Failure> {
-        if self.pieces.len().saturating_add(bytes.len()) > stored::BYTES_MAX {
-            return Err(Failure::Protocol("an entry beyond all bounds"));
+    /// Whether pieces have come whose end has not.
+    pub fn is_open(&self) -> bool {
+        self.pieces_left.is_some()
+    }
+
+    /// Keeps a piece, after which so many bytes are to come; with the last one, the whole.
+    pub fn piece(&mut self, left: u64, bytes: &Bytes) -> Result<Option<Bytes>, Failure> {
+        let length = bytes.len() as u64;
+        let fits = match self.pieces_left {
+            None => left <= stored::BYTES_MAX as u64,
+            Some(expected) => expected.checked_sub(length) == Some(left),
+        };
+        if !fits || length == 0 {
+            return Err(Failure::Protocol("pieces that do not fit together"));
         }
         self.pieces.extend_from_slice(bytes);
-        if !last {
-            return Ok(Vec::new());
-        }
-        let whole = std::mem::take(&mut self.pieces);
-        let config = bincode::config::standard().with_limit::<{ stored::BYTES_MAX }>();
-        let (delta, used) = bincode::serde::decode_from_slice::<(Key, Delta), _>(&whole, config)
-            .map_err(|_| Failure::Protocol("pieces that make up no entry"))?;
-        if used != whole.len() {
-            return Err(Failure::Protocol("pieces with bytes left over"));
-        }
-        self.data(vec![delta], store)
+        self.pieces_left = (left > 0).then_some(left);
+        Ok((left == 0).then(|| std::mem::take(&mut self.pieces).into()))
     }
 }

@@ -2,20 +2,22 @@
 //! is handed, no socket, no task.
 
 mod search;
+mod turn;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use merkle::{Finder, Opening, RangeDigest, Width};
-use model::{Entry, Key, NodeId};
-use storage::{Seq, Store, View, ViewId};
+use merkle::{Finder, Opening, RangeDigest};
+use model::NodeId;
+use storage::{Seq, Store, ViewId};
+use tracing::field::Empty;
 
 use super::exchange::Exchange;
+use super::flow::Flow;
 use super::frames::{Close, Open, Opened, SessionFrame, SessionId, Stability};
 use super::incoming::Incoming;
-use super::report::{Account, Report, SessionPhase, Way};
-use super::{Ending, Failure, Found, Step, Tally};
-use search::{HELD_MAX, Search};
+use super::report::{Account, Report, SessionMethod, SessionPhase, Way};
+use super::{Failure, Found, Step, Tally};
 
 use crate::roster::RosterVersion;
 use crate::time::Now;
@@ -27,7 +29,7 @@ enum Phase {
     /// Looking for what differs.
     Finding(Box<Finder>),
     /// Naming and streaming it.
-    Exchanging(Box<Exchange>),
+    Exchanging(Exchange),
     /// Everything is exchanged; waiting for the flush and for the other side's.
     Closing,
 }
@@ -41,6 +43,17 @@ pub struct Begin {
     pub roster: RosterVersion,
     /// Whether this side is behind.
     pub behind: bool,
+}
+
+/// What a session is lent while it takes something in.
+#[derive(Clone, Copy)]
+pub struct Turn<'a> {
+    /// The instant.
+    pub now: Now,
+    /// The store, to read from.
+    pub store: &'a Store,
+    /// Whether more repair may be done now: else no data is made and no credit for data is given.
+    pub may: bool,
 }
 
 /// A session, one side of it.
@@ -57,25 +70,31 @@ pub struct Session {
     /// The search has more to do before the next frame is looked at.
     working: bool,
     held: VecDeque<SessionFrame>,
+    flow: Flow,
     incoming: Incoming,
     own_close: Option<Close>,
     peer_close: Option<Close>,
-    merges: u32,
+    /// The bytes of each merge that is not in the store yet, in order.
+    merges: VecDeque<u64>,
     flushing: Option<Seq>,
     flushed: bool,
     peer_done: Option<bool>,
     peer_behind: bool,
-    searches: u8,
     tally: Tally,
     account: Account,
     started: Now,
     heard: Duration,
+    progressed: Duration,
+    span: tracing::Span,
 }
 
 impl Session {
     /// Begins a session as initiator: freezes a view and sends the opening.
-    pub fn open(id: SessionId, begin: Begin, now: Now, store: &Store) -> Result<(Self, Vec<Step>), Failure> {
-        let (session, after) = Self::frozen(id, begin.peer, now, store)?;
+    ///
+    /// # Errors
+    /// When no view can be frozen.
+    pub fn open(id: SessionId, begin: Begin, turn: Turn<'_>) -> Result<(Self, Vec<Step>), Failure> {
+        let (session, after) = Self::frozen(id, begin.peer, turn)?;
         let open = Open {
             roster: begin.roster,
             behind: begin.behind,
@@ -86,15 +105,19 @@ impl Session {
         Ok((session, vec![Step::Send { frame, after }]))
     }
 
-    /// Answers an opening: freezes a view, and either finds the roots equal or begins the search.
+    /// Answers an opening: freezes a view, and either finds the roots equal or begins to repair. Where `engaged`, and
+    /// the roots differ, there is no session: `None`.
+    ///
+    /// # Errors
+    /// When no view can be frozen, or it cannot be read.
     pub fn answer(
         id: SessionId,
         begin: Begin,
         open: &Open,
-        now: Now,
-        store: &Store,
-    ) -> Result<(Self, Vec<Step>), Failure> {
-        let (mut session, after) = Self::frozen(id, begin.peer, now, store)?;
+        engaged: bool,
+        turn: Turn<'_>,
+    ) -> Result<Option<(Self, Vec<Step>)>, Failure> {
+        let (mut session, after) = Self::frozen(id, begin.peer, turn)?;
         session.theirs = open.tree;
         session.peer_behind = open.behind;
         let (behind, stability) = (begin.behind, Stability::default());
@@ -103,25 +126,29 @@ impl Session {
             session.phase = Phase::Closing;
             session.peer_done = Some(false);
             session.flushing = Some(after);
-            return Ok((session, vec![Step::Send { frame, after }, Step::Flush(after)]));
+            return Ok(Some((session, vec![Step::Send { frame, after }, Step::Flush(after)])));
+        }
+        if engaged {
+            session.release(turn.store);
+            return Ok(None);
         }
         let opened = Opened::Differ { behind, tree: Box::new(session.mine), stability };
         let mut steps = vec![Step::Send { frame: SessionFrame::Opened(opened), after }];
-        match session.search(Width::Short, true, store) {
+        match session.repair(turn) {
             Ok(more) => steps.extend(more),
             Err(failure) => {
-                session.release(store);
+                session.release(turn.store);
                 return Err(failure);
             }
         }
-        Ok((session, steps))
+        Ok(Some((session, steps)))
     }
 
-    fn frozen(id: SessionId, peer: NodeId, now: Now, store: &Store) -> Result<(Self, Seq), Failure> {
-        let (view, after) = store.freeze().map_err(Failure::Store)?;
-        let opening = merkle::Frozen::opening(&store.view(view));
+    fn frozen(id: SessionId, peer: NodeId, turn: Turn<'_>) -> Result<(Self, Seq), Failure> {
+        let (view, after) = turn.store.freeze().map_err(Failure::Store)?;
+        let opening = merkle::Frozen::opening(&turn.store.view(view));
         let mine = opening.map_err(|_| {
-            store.release(view);
+            turn.store.release(view);
             Failure::ViewLost
         })?;
         let session = Self {
@@ -135,19 +162,21 @@ impl Session {
             cut: false,
             working: false,
             held: VecDeque::new(),
+            flow: Flow::default(),
             incoming: Incoming::default(),
             own_close: None,
             peer_close: None,
-            merges: 0,
+            merges: VecDeque::new(),
             flushing: None,
             flushed: false,
             peer_done: None,
             peer_behind: false,
-            searches: 0,
             tally: Tally::default(),
-            account: Account::new(id, peer, now),
-            started: now,
-            heard: now.mono,
+            account: Account::new(id, peer, turn.now),
+            started: turn.now,
+            heard: turn.now.mono,
+            progressed: turn.now.mono,
+            span: tracing::info_span!("session", %peer, method = Empty, reason = Empty, estimate = Empty),
         };
         Ok((session, after))
     }
@@ -162,14 +191,41 @@ impl Session {
         self.peer
     }
 
+    /// Whether this side began it.
+    pub fn is_initiated(&self) -> bool {
+        self.id.initiator != self.peer
+    }
+
     /// When it began.
     pub fn started(&self) -> Now {
         self.started
     }
 
-    /// When a frame last came.
+    /// When a frame last came, or something that it asked for was done.
     pub fn heard(&self) -> Duration {
         self.heard
+    }
+
+    /// When something last came of it: more than that the peer is still there.
+    pub fn progressed(&self) -> Duration {
+        self.progressed
+    }
+
+    /// Its span, for what is logged of it: peer, method, reason, estimate.
+    pub fn span(&self) -> &tracing::Span {
+        &self.span
+    }
+
+    /// Notes how it finds what differs, and why in that way.
+    fn chosen(&mut self, method: SessionMethod, reason: String, estimate: u64) {
+        let report = self.account.edit();
+        if report.method == Some(method) && report.reason == reason {
+            return;
+        }
+        self.span.record("method", tracing::field::display(method));
+        self.span.record("reason", &*reason);
+        self.span.record("estimate", estimate);
+        (report.method, report.reason, report.estimate) = (Some(method), reason, estimate);
     }
 
     /// Whether the other side said that it is behind.
@@ -189,17 +245,12 @@ impl Session {
 
     /// What it did so far.
     pub fn tally(&self) -> Tally {
-        let (mut tally, incoming) = (self.tally, self.incoming.entries);
-        if let Phase::Exchanging(exchange) = &self.phase {
-            tally.named += exchange.named;
-            tally.sent += exchange.entries_sent;
-        }
-        Tally { received: incoming, searches: self.searches, ..tally }
+        self.tally
     }
 
-    /// Whether it has found equal roots: nothing is repaired.
+    /// Whether it has found no unequal roots so far: then nothing is repaired.
     pub fn is_check(&self) -> bool {
-        self.searches == 0
+        self.tally.searches == 0
     }
 
     /// Puts a frame of so many bytes, with all that the transport adds, to the session's account.
@@ -212,12 +263,19 @@ impl Session {
         let (phase, left) = match &self.phase {
             Phase::Opening => (SessionPhase::Opening, None),
             Phase::Finding(_) => (SessionPhase::Finding, None),
-            Phase::Exchanging(_) => (SessionPhase::Exchanging, None),
+            Phase::Exchanging(exchange) => (SessionPhase::Exchanging, self.left(exchange)),
             Phase::Closing => (SessionPhase::Closing, None),
         };
-        let tally = self.tally();
-        let report = self.account.report(phase, left, now);
-        Report { found: tally.named, sent: tally.sent, received: tally.received, ..report }
+        let Tally { named, sent, received, ideal, .. } = self.tally;
+        let report = self.account.report(phase, left, sent + received, now);
+        Report { found: named, sent, received, bytes_ideal: ideal, ..report }
+    }
+
+    /// Entries still to be exchanged: what this side knows of, or what a side that holds nothing was told.
+    fn left(&self, exchange: &Exchange) -> Option<u64> {
+        let told =
+            self.mine.root.is_zero().then(|| self.theirs.root.count.saturating_sub(self.tally.received));
+        told.or_else(|| exchange.left())
     }
 
     /// Gives the view back to the store. The last thing done with a session.
@@ -225,183 +283,11 @@ impl Session {
         store.release(self.view);
     }
 
-    /// A frame of the other side.
-    pub fn frame(&mut self, frame: SessionFrame, now: Now, store: &Store) -> Vec<Step> {
-        self.heard = now.mono;
-        if !self.working || matches!(frame, SessionFrame::Abort(_)) {
-            return self.take(frame, store).unwrap_or_else(|failure| self.fail(failure, store));
-        }
-        if self.held.len() >= HELD_MAX {
-            return self.fail(Failure::Protocol("frames beyond all windows"), store);
-        }
-        self.held.push_back(frame);
-        Vec::new()
-    }
-
-    /// A merge asked for with [`Step::Merge`] is in the store.
-    pub fn stored(&mut self, store: &Store) -> Vec<Step> {
-        self.merges = self.merges.saturating_sub(1);
-        let mut steps = vec![self.send(SessionFrame::Taken { names: 0, data: 1 }, store)];
-        steps.extend(self.settle(store));
-        steps
-    }
-
-    /// A flush asked for with [`Step::Flush`] is done.
-    pub fn flushed(&mut self, seq: Seq, store: &Store) -> Vec<Step> {
-        if self.flushing != Some(seq) {
-            return Vec::new();
-        }
-        self.flushed = true;
-        let mut steps = Vec::new();
-        if self.own_close.is_some() {
-            steps.push(self.send(SessionFrame::Done { left_out: self.incoming.left_out > 0 }, store));
-        }
-        steps.extend(self.settle(store));
-        steps
-    }
-
-    /// Gives up: tells the other side and ends.
-    pub fn fail(&mut self, failure: Failure, store: &Store) -> Vec<Step> {
-        let abort = self.send(SessionFrame::Abort(failure.reason()), store);
-        vec![abort, Step::End(Ending::Failed(failure))]
-    }
-
-    fn send(&self, frame: SessionFrame, store: &Store) -> Step {
-        Step::Send { frame, after: store.written() }
-    }
-
     fn sends(&self, frames: Vec<SessionFrame>, store: &Store) -> Vec<Step> {
-        frames.into_iter().map(|frame| self.send(frame, store)).collect()
-    }
-
-    fn take(&mut self, frame: SessionFrame, store: &Store) -> Result<Vec<Step>, Failure> {
-        match frame {
-            SessionFrame::Open(_) => Err(Failure::Protocol("a second opening")),
-            SessionFrame::Opened(opened) => self.opened(opened, store),
-            SessionFrame::Find(message) => self.find(Search::Heard(message), store),
-            // A side that was cut short goes on naming until it hears so.
-            SessionFrame::Names(_) if matches!(self.phase, Phase::Closing) && self.cut => Ok(Vec::new()),
-            SessionFrame::Names(names) => {
-                self.exchange()?.names(names)?;
-                self.pump(store)
-            }
-            SessionFrame::Taken { names, data } => {
-                if let Phase::Exchanging(exchange) = &mut self.phase {
-                    exchange.taken(names, data);
-                }
-                self.pump(store)
-            }
-            SessionFrame::Data(deltas) => {
-                self.expect_data()?;
-                let entries = self.incoming.data(deltas, store)?;
-                Ok(self.merge(entries))
-            }
-            SessionFrame::Piece { last, bytes } => {
-                self.expect_data()?;
-                let entries = self.incoming.piece(last, &bytes, store)?;
-                Ok(self.merge(entries))
-            }
-            SessionFrame::Close(close) => {
-                if self.peer_close.replace(close).is_some() {
-                    return Err(Failure::Protocol("closed twice"));
-                }
-                self.decide(store)
-            }
-            SessionFrame::Done { left_out } => {
-                self.peer_done = Some(left_out);
-                Ok(self.settle(store))
-            }
-            SessionFrame::Abort(reason) => Ok(vec![Step::End(Ending::Aborted(reason))]),
-        }
-    }
-
-    fn opened(&mut self, opened: Opened, store: &Store) -> Result<Vec<Step>, Failure> {
-        if !self.is_opening() {
-            return Err(Failure::Protocol("an opening answered twice"));
-        }
-        match opened {
-            Opened::Busy => Ok(vec![Step::End(Ending::Busy)]),
-            Opened::RosterFirst(roster) => Ok(vec![Step::End(Ending::RosterFirst(roster))]),
-            Opened::Identical { behind, .. } => {
-                self.peer_behind = behind;
-                self.theirs = self.mine;
-                self.phase = Phase::Closing;
-                // The opening left only once this view was durable, and so did the answer.
-                Ok(vec![Step::End(Ending::Identical)])
-            }
-            Opened::Differ { behind, tree, .. } => {
-                self.peer_behind = behind;
-                self.theirs = *tree;
-                self.search(Width::Short, false, store)
-            }
-        }
-    }
-
-    fn exchange(&mut self) -> Result<&mut Exchange, Failure> {
-        match &mut self.phase {
-            Phase::Exchanging(exchange) => Ok(exchange),
-            _ => Err(Failure::Protocol("names outside an exchange")),
-        }
-    }
-
-    fn expect_data(&self) -> Result<(), Failure> {
-        let within = matches!(self.phase, Phase::Exchanging(_)) && self.peer_close.is_none();
-        if within { Ok(()) } else { Err(Failure::Protocol("data outside an exchange")) }
-    }
-
-    fn merge(&mut self, entries: Vec<(Key, Entry)>) -> Vec<Step> {
-        self.merges += 1;
-        vec![Step::Merge(entries)]
-    }
-
-    fn pump(&mut self, store: &Store) -> Result<Vec<Step>, Failure> {
-        let view: View<'_> = store.view(self.view);
-        let Phase::Exchanging(exchange) = &mut self.phase else { return Ok(Vec::new()) };
-        let frames = exchange.pump(store, &view)?;
-        let closed = exchange.close();
-        let mut steps = self.sends(frames, store);
-        if self.own_close.is_none() && closed.is_some() {
-            self.own_close = closed;
-            steps.extend(self.decide(store)?);
-        }
-        Ok(steps)
-    }
-
-    /// Both sides have sent all: were all differences named?
-    fn decide(&mut self, store: &Store) -> Result<Vec<Step>, Failure> {
-        let (Some(own), Some(peer)) = (self.own_close, self.peer_close) else { return Ok(Vec::new()) };
-        let cut = own.cut || peer.cut;
-        if !cut && own.remainder != peer.remainder {
-            if self.searches >= 2 {
-                return Err(Failure::Unequal);
-            }
-            tracing::info!(peer = %self.peer, "what differs was not all named; searching again at full width");
-            self.tally = Tally { received: 0, ..self.tally() };
-            let responder = self.id.initiator == self.peer;
-            return self.search(Width::Full, responder, store);
-        }
-        self.cut = cut;
-        self.tally = self.tally();
-        self.phase = Phase::Closing;
-        Ok(self.settle(store))
-    }
-
-    /// Once all is exchanged and stored: flush, then say so; once both have, end.
-    fn settle(&mut self, store: &Store) -> Vec<Step> {
-        if !matches!(self.phase, Phase::Closing) {
-            return Vec::new();
-        }
-        if self.flushing.is_none() && self.merges == 0 {
-            let seq = store.written();
-            self.flushing = Some(seq);
-            return vec![Step::Flush(seq)];
-        }
-        match self.peer_done {
-            Some(left_out) if self.flushed => {
-                let nothing = self.cut || left_out || self.incoming.left_out > 0;
-                vec![Step::End(if nothing { Ending::More } else { Ending::Identical })]
-            }
-            _ => Vec::new(),
-        }
+        let rests_on_nothing = |frame: &SessionFrame| matches!(frame, SessionFrame::Taken { .. });
+        let rests = !frames.iter().all(rests_on_nothing);
+        // Asked after what the frames tell was read: nothing leaves before it is durable.
+        let after = if rests { store.written() } else { Seq::default() };
+        frames.into_iter().map(|frame| Step::Send { frame, after }).collect()
     }
 }

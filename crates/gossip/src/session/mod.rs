@@ -5,7 +5,8 @@
 //! I  Open      roster version, root                    R  freezes its view
 //! R  Opened    roots equal: done, one round trip       or: the search begins
 //! *  Find      whole frontiers, one level a message, until both know what differs
-//! *  Names     both at once: keys that differ, and what is held of them
+//! N  Names     one side, the namer: keys that differ, and what it holds of them
+//! J  Wants     the other, the joiner: which of them it lacks something of
 //! *  Data      both at once: only what the other lacks, within windows
 //! *  Close     frozen root less all that was named: equal remainders prove nothing was missed
 //!              (unequal: once more from Find, at full width)
@@ -18,16 +19,20 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `frames` | what the two sides say |
-//! | `machine` | one session, one side: frames in, steps out; `machine/search` finds what differs |
+//! | `machine` | one session, one side: frames in, steps out; `machine/search` finds what differs, `machine/turn` takes frames |
 //! | `exchange` | naming what differs and streaming what the other lacks |
+//! | `packed` | names, wants and data as bytes |
+//! | `flow` | how much may be on its way |
 //! | `incoming` | received deltas made into entries |
 //! | `report` | what a session says of itself to people |
 //! | `table` | the sessions of a node: when to begin one, with whom, and when to end it |
 
 mod exchange;
+mod flow;
 mod frames;
 mod incoming;
 mod machine;
+mod packed;
 mod report;
 mod table;
 
@@ -38,7 +43,8 @@ use thiserror::Error;
 use crate::roster::Roster;
 
 pub use frames::{AbortReason, Close, Names, Open, Opened, SessionFrame, SessionId, Stability};
-pub use machine::{Begin, Session};
+pub use machine::{Begin, Session, Turn};
+pub use packed::Malformed;
 pub use report::{Account, Outcome, Report, SessionMethod, SessionPhase, Way};
 pub use table::{Schedule, SessionConfig};
 
@@ -53,6 +59,14 @@ pub struct Found {
     pub digest: u128,
 }
 
+impl Found {
+    /// An entry that a view gave.
+    fn new((token, key, digest): merkle::FrozenEntry) -> Result<Self, Failure> {
+        let key = Key::new(Vec::from(key)).map_err(|_| Failure::Protocol("a key that is none"))?;
+        Ok(Self { token, key, digest })
+    }
+}
+
 /// What a session wants done, in this order.
 #[derive(Debug)]
 pub enum Step {
@@ -65,7 +79,7 @@ pub enum Step {
     },
     /// Merge these entries, and say so with [`Session::stored`].
     Merge(Vec<(Key, Entry)>),
-    /// There is more of the search to do: call [`Session::resume`] soon, after what else has come.
+    /// There is more to do: call [`Session::resume`] soon, after what else has come, once repair may go on.
     Again,
     /// Flush, and say so with [`Session::flushed`].
     Flush(Seq),
@@ -96,6 +110,9 @@ pub enum Failure {
     /// The peer sent what has no place here.
     #[error("the peer broke the protocol: {0}")]
     Protocol(&'static str),
+    /// The peer's names, wants or data cannot be read.
+    #[error("the peer sent what cannot be read: {0}")]
+    Form(Malformed),
     /// The peer's search messages do not hold together.
     #[error("the search failed: {0}")]
     Find(#[from] merkle::FindError),
@@ -105,9 +122,12 @@ pub enum Failure {
     /// The store failed.
     #[error("the store failed: {0}")]
     Store(StoreError),
-    /// Too long without a frame, or too long in all.
-    #[error("timed out")]
+    /// Too long without a frame.
+    #[error("the peer has fallen silent")]
     TimedOut,
+    /// It ran for as long as one may. The next one goes on.
+    #[error("it has run for as long as a session may")]
+    Overlong,
     /// Even at full width not all that differs was named.
     #[error("the roots differ, yet a search at full width did not name what differs")]
     Unequal,
@@ -120,9 +140,10 @@ impl Failure {
     fn reason(&self) -> AbortReason {
         match self {
             Self::ViewLost | Self::Find(merkle::FindError::View(_)) => AbortReason::ViewLost,
-            Self::Protocol(_) | Self::Find(_) => AbortReason::Protocol,
+            Self::Protocol(_) | Self::Form(_) | Self::Find(_) => AbortReason::Protocol,
             Self::Store(_) => AbortReason::Stopped,
             Self::TimedOut | Self::PeerGone => AbortReason::TimedOut,
+            Self::Overlong => AbortReason::Overlong,
             Self::Unequal => AbortReason::Unequal,
         }
     }
@@ -132,11 +153,12 @@ impl Failure {
     /// Under which name failures of this kind are counted.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Protocol(_) => "protocol",
+            Self::Protocol(_) | Self::Form(_) => "protocol",
             Self::Find(merkle::FindError::View(_)) | Self::ViewLost => "view_lost",
             Self::Find(_) => "search",
             Self::Store(_) => "store",
             Self::TimedOut => "timed_out",
+            Self::Overlong => "overlong",
             Self::Unequal => "unequal",
             Self::PeerGone => "peer_gone",
         }
@@ -152,6 +174,8 @@ pub struct Tally {
     pub sent: u64,
     /// Entries received.
     pub received: u64,
+    /// Bytes, both directions, of the keys and the encoded siblings that the other side lacked.
+    pub ideal: u64,
     /// Searches made: 1, or 2 when the first missed something.
     pub searches: u8,
 }

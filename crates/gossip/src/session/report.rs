@@ -173,7 +173,7 @@ impl Account {
                     report.round_trips = self.crossings.div_ceil(2);
                 }
             }
-            SessionFrame::Names(_) => report.bytes_names += bytes,
+            SessionFrame::Names(_) | SessionFrame::Wants(_) => report.bytes_names += bytes,
             _ => {}
         }
         match self.recent.back_mut() {
@@ -190,11 +190,11 @@ impl Account {
         &mut self.report
     }
 
-    /// The report as of now. `left` is how many entries are still to be exchanged, where that is known.
-    pub fn report(&self, phase: SessionPhase, left: Option<u64>, now: Duration) -> Report {
+    /// The report as of now. `left` is how many entries are still to be exchanged, where that is known, `done` how many
+    /// were.
+    pub fn report(&self, phase: SessionPhase, left: Option<u64>, done: u64, now: Duration) -> Report {
         let ran = now.saturating_sub(self.began);
         let (bytes, over) = self.lately(now);
-        let done = self.report.sent + self.report.received;
         let remaining_ms = match (phase, left) {
             (SessionPhase::Exchanging, Some(left)) if done > 0 && bytes > 0 => {
                 let each = (self.report.bytes_sent + self.report.bytes_received) as f64 / done as f64;

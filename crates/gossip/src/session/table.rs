@@ -18,6 +18,11 @@ pub struct SessionConfig {
     pub interval: Duration,
     /// A session without a frame for this long ends.
     pub idle_max: Duration,
+    /// The same for one that repairs, or waits for the answer to its opening: shorter, since a node repairs in one at a
+    /// time and a peer that has stalled must not keep it from the others; longer than the longest round trip.
+    pub repairing_idle_max: Duration,
+    /// A session in which the peer only says for this long that it is still there ends.
+    pub progress_max: Duration,
     /// A session this long ends; shorter than the grace after which purged tombstones leave the disk.
     pub total_max: Duration,
     /// Sessions open at a time, begun and answered together.
@@ -30,6 +35,8 @@ impl Default for SessionConfig {
             enabled: true,
             interval: Duration::from_secs(1),
             idle_max: Duration::from_secs(30),
+            repairing_idle_max: Duration::from_secs(15),
+            progress_max: Duration::from_secs(120),
             total_max: Duration::from_secs(300),
             open_max: 8,
         }

@@ -1,0 +1,176 @@
+//! What becomes of a session's end: evidence, another session, or leaving a peer alone for a while.
+
+use std::time::Duration;
+
+use model::NodeId;
+use rand::RngExt;
+
+use super::{Action, Core, Env};
+use crate::session::{AbortReason, Ending, Failure, Outcome, Report, Session, SessionId, SessionPhase};
+
+/// A session that named no more than this is not worth a line in the log, unless the peer has just returned.
+const FEW_KEYS: u64 = 16;
+/// A peer that was busy is asked again after this time, and twice as long each more time, up to 16 times. A node that
+/// is behind asks as often as this.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+impl Core {
+    pub(super) fn end_session(&mut self, id: SessionId, ending: &Ending, env: Env<'_>) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        session.release(env.store);
+        self.changed = true;
+        let (peer, tally) = (session.peer(), session.tally());
+        let ms = (env.now.mono.saturating_sub(session.started().mono)).as_millis() as u64;
+        let name = self.meta.roster.shown_name(peer);
+        if let Some(root) = session.peer_root() {
+            self.heard_of(peer, session.peer_behind(), root);
+        }
+        match ending {
+            Ending::Identical => {
+                // A few keys are writes that were under way as the views were frozen, but for one that came back.
+                let returned = std::mem::take(&mut self.peers.entry(peer).or_default().returned);
+                if tally.named > if returned { 0 } else { FEW_KEYS } {
+                    tracing::info!(peer = %name, named = tally.named, sent = tally.sent, received = tally.received, ms, "repaired");
+                }
+                self.proven(&session, env);
+            }
+            Ending::More => {
+                // One of the two goes on at once; were it both, the openings would cross.
+                tracing::info!(peer = %name, named = tally.named, sent = tally.sent, received = tally.received, ms, "repaired in part, going on");
+                self.schedule.soon(peer, env.now.mono);
+            }
+            Ending::RosterFirst(roster) => self.roster_first(peer, roster, env),
+            Ending::Busy | Ending::Aborted(AbortReason::Busy) => self.try_again(peer, env),
+            Ending::Aborted(reason) => {
+                tracing::info!(peer = %name, %reason, "the peer ended the session");
+                self.aborted(peer, *reason, env);
+            }
+            Ending::Failed(Failure::PeerGone) => tracing::debug!(peer = %name, "session ended: peer gone"),
+            Ending::Failed(failure) => {
+                tracing::warn!(peer = %name, %failure, ms, "session ended");
+                match failure {
+                    Failure::Overlong => self.schedule.soon(peer, env.now.mono),
+                    Failure::ViewLost | Failure::Find(merkle::FindError::View(_)) | Failure::Store(_) => {
+                        self.repairs.back_off(peer, env.now.mono, false);
+                    }
+                    _ => self.repairs.back_off(peer, env.now.mono, true),
+                }
+            }
+        }
+        self.remember(&session, ending, env);
+    }
+
+    /// The peer, or this node itself, is repairing with somebody else.
+    fn try_again(&mut self, peer: NodeId, env: Env<'_>) {
+        let times = self.repairs.was_busy(peer);
+        let longer = if self.meta.caught_up { 1 << times.min(4) } else { 1 };
+        let jitter = self.rng.random_range(0.75..1.5);
+        let at = env.now.mono + (BUSY_PAUSE * longer).mul_f64(jitter);
+        if self.asked_for.contains(&peer) {
+            self.schedule.wanted(peer, at);
+        } else {
+            self.schedule.soon(peer, at);
+        }
+    }
+
+    fn aborted(&mut self, peer: NodeId, reason: AbortReason, env: Env<'_>) {
+        match reason {
+            AbortReason::NotMember => self.tell_roster(peer),
+            AbortReason::Busy => self.try_again(peer, env),
+            AbortReason::Overlong => self.schedule.soon(peer, env.now.mono),
+            AbortReason::ViewLost | AbortReason::Stopped => {
+                self.repairs.back_off(peer, env.now.mono, false);
+            }
+            AbortReason::Protocol | AbortReason::TimedOut | AbortReason::Unequal => {
+                self.repairs.back_off(peer, env.now.mono, true);
+            }
+        }
+    }
+
+    /// Counts a session that has ended, and keeps its report if it tells anything.
+    fn remember(&mut self, session: &Session, ending: &Ending, env: Env<'_>) {
+        let outcome = match ending {
+            Ending::Identical => Outcome::Identical,
+            Ending::More => Outcome::More,
+            Ending::Busy | Ending::Aborted(AbortReason::Busy) => Outcome::Busy,
+            Ending::Aborted(reason) => {
+                self.repairs.failed(format!("peer_{}", reason.kind()));
+                Outcome::Aborted(*reason)
+            }
+            Ending::Failed(failure) => {
+                self.repairs.failed(failure.kind().to_owned());
+                Outcome::Failed(failure.to_string())
+            }
+            Ending::RosterFirst(_) => return,
+        };
+        let check = outcome == Outcome::Identical && session.tally().searches == 0;
+        self.repairs.checks += u64::from(check);
+        if matches!(outcome, Outcome::Identical | Outcome::More) {
+            self.repairs.went_well(session.peer());
+        }
+        if outcome == Outcome::Busy {
+            return;
+        }
+        let asked_for = session.id().initiator == self.meta.node && self.asked_for.remove(&session.peer());
+        if check && !asked_for {
+            return;
+        }
+        let report = session.report(env.now.mono);
+        self.repairs.ended(Report {
+            phase: SessionPhase::Ended,
+            outcome: Some(outcome),
+            remaining_ms: None,
+            ..report
+        });
+    }
+
+    /// The two were identical as of the session's start.
+    fn proven(&mut self, session: &Session, env: Env<'_>) {
+        let peer = session.peer();
+        self.meta.identical.insert(peer, session.started().wall_ms);
+        self.evidence_unsaved_since.get_or_insert(env.now.mono);
+        if self.meta.caught_up {
+            return;
+        }
+        // Only a member that is not behind ends it, unless there is none (H28, H29).
+        let all_behind = self.others().all(|id| self.peers.get(&id).and_then(|p| p.behind) == Some(true));
+        if session.peer_behind() && !all_behind {
+            return;
+        }
+        if session.peer_behind() {
+            tracing::warn!(
+                "every member is behind; going on with what they hold together. Deletes may return"
+            );
+        }
+        tracing::info!(peer = %self.meta.roster.shown_name(peer), "caught up; serving");
+        self.meta.caught_up = true;
+        self.schedule.set_needed(false);
+        self.persist();
+    }
+
+    fn roster_first(&mut self, peer: NodeId, roster: &crate::roster::Roster, env: Env<'_>) {
+        let changed = self.merge_roster(roster, env);
+        self.tell_roster(peer);
+        // Equal after one exchange. Were it not, the pause keeps two nodes from spinning.
+        let pause = if changed { Duration::ZERO } else { Duration::from_millis(250) };
+        self.schedule.soon(peer, env.now.mono + pause);
+        if self.asked_for.contains(&peer) {
+            self.schedule.wanted(peer, env.now.mono + pause);
+        }
+    }
+
+    pub(super) fn heard_of(&mut self, peer: NodeId, behind: bool, root: merkle::RangeDigest) {
+        let known = self.peers.entry(peer).or_default();
+        if known.root != Some(root) || known.behind != Some(behind) {
+            self.changed = true;
+        }
+        (known.root, known.behind) = (Some(root), Some(behind));
+    }
+
+    pub(super) fn save_evidence(&mut self, env: Env<'_>, after: Duration) {
+        if self.evidence_unsaved_since.is_some_and(|since| env.now.mono >= since + after) {
+            self.evidence_unsaved_since = None;
+            self.out.push_back(Action::Keep(Box::new(self.meta.clone())));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The middle of a session: one side names what it found, the other joins that with what it found itself, and each
+//! sends what the other lacks.
+//!
+//! Names travel in ascending order of token and key. The *joiner* walks its own findings and the names in step, like
+//! the merge of two sorted files: at each key it knows what both hold. It sends what the *namer* lacks at once, and
+//! where it lacks something itself it sends a want, which the namer answers. A key that the joiner alone has found is
+//! never named: the data says it, and says it even where there is nothing left to send, since both sides subtract the
+//! same keys from their frozen roots. Keys are compared whole, never by their tokens alone.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `namer` | the side that names and answers wants |
+//! | `joiner` | the side that joins and wants |
+//! | `own` | what a side has found, or everything it holds |
+//! | `outbox` | data on its way into frames |
+
+mod joiner;
+mod namer;
+mod outbox;
+mod own;
+
+use merkle::RangeDigest;
+use model::{Delta, Key};
+use storage::{Store, View};
+
+use super::flow::Flow;
+use super::frames::{Close, Names, SessionFrame};
+use super::packed::{Item, Want};
+use super::{Failure, Tally};
+pub use joiner::Joiner;
+pub use namer::Namer;
+pub use own::Own;
+
+/// Names or wants in a frame.
+const NAMES_A_FRAME: usize = 1_024;
+/// Entries read at a time.
+const ROWS_AT_A_TIME: usize = 512;
+/// Entries are read while they take about this many bytes.
+const BYTES_AT_A_TIME: usize = 512 << 10;
+/// Entries read in one step, so that a node's other work is never held up for long.
+const ROWS_A_STEP: usize = 1_024;
+
+/// What an exchange is lent for a step.
+pub struct Bench<'a> {
+    pub store: &'a Store,
+    pub view: View<'a>,
+    pub flow: &'a mut Flow,
+    pub tally: &'a mut Tally,
+    /// Whether data may be made now.
+    pub may: bool,
+    /// To be sent, in this order.
+    pub out: Vec<SessionFrame>,
+    /// Entries that may still be read in this step.
+    pub rows: usize,
+}
+
+impl<'a> Bench<'a> {
+    pub fn new(
+        store: &'a Store,
+        view: View<'a>,
+        flow: &'a mut Flow,
+        tally: &'a mut Tally,
+        may: bool,
+    ) -> Self {
+        Self { store, view, flow, tally, may, out: Vec::new(), rows: ROWS_A_STEP }
+    }
+}
+
+/// How a step of an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pumped {
+    /// There is more to do at once, or as soon as data may be made.
+    Again,
+    /// Something must come from the other side.
+    Wait,
+}
+
+/// An exchange as one side sees it.
+#[derive(Debug)]
+pub enum Exchange {
+    /// This side names.
+    Namer(Box<Namer>),
+    /// This side joins.
+    Joiner(Box<Joiner>),
+}
+
+impl Exchange {
+    /// Goes on as far as one step, the credit and the other side allow.
+    pub fn pump(&mut self, bench: &mut Bench<'_>) -> Result<Pumped, Failure> {
+        match self {
+            Self::Namer(namer) => namer.pump(bench),
+            Self::Joiner(joiner) => joiner.pump(bench),
+        }
+    }
+
+    /// What this side's remainder is, once everything is sent.
+    pub fn close(&self) -> Option<Close> {
+        match self {
+            Self::Namer(namer) => namer.close(),
+            Self::Joiner(joiner) => joiner.close(),
+        }
+    }
+
+    /// Takes in names.
+    pub fn names(&mut self, names: Names, flow: &mut Flow) -> Result<(), Failure> {
+        match self {
+            Self::Namer(_) => Err(Failure::Protocol("names from the side that does not name")),
+            Self::Joiner(joiner) => joiner.names(names, flow),
+        }
+    }
+
+    /// Takes in wants.
+    pub fn wants(&mut self, wants: Vec<Want>) -> Result<(), Failure> {
+        match self {
+            Self::Namer(namer) => namer.wants(wants),
+            Self::Joiner(_) => Err(Failure::Protocol("wants from the side that names")),
+        }
+    }
+
+    /// Takes in data: tells which entries it is of.
+    pub fn data(
+        &mut self,
+        items: Vec<Item>,
+        view: &View<'_>,
+        tally: &mut Tally,
+    ) -> Result<Vec<(Key, Delta)>, Failure> {
+        let sibling_bytes: usize = items.iter().map(|item| item.sibling_bytes).sum();
+        let taken = match self {
+            Self::Namer(namer) => namer.data(items, view, tally)?,
+            Self::Joiner(joiner) => joiner.data(items, view)?,
+        };
+        let sent = taken.iter().filter(|(_, delta)| *delta != Delta::default());
+        let keys: usize = sent.map(|(key, _)| key.as_bytes().len()).sum();
+        tally.ideal += (sibling_bytes + keys) as u64;
+        Ok(taken)
+    }
+
+    /// The other side has sent all it had to.
+    pub fn peer_closed(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Namer(namer) => namer.peer_closed(),
+            Self::Joiner(joiner) => joiner.peer_closed(),
+        }
+    }
+
+    /// How many entries are still to be exchanged, as far as this side knows.
+    pub fn left(&self) -> Option<u64> {
+        match self {
+            Self::Namer(namer) => namer.left(),
+            Self::Joiner(joiner) => joiner.left(),
+        }
+    }
+}
+
+/// A frozen root less what was named.
+#[derive(Clone, Copy, Debug)]
+struct Remainder(RangeDigest);
+
+impl Remainder {
+    fn subtract(&mut self, digest: Option<u128>) {
+        if let Some(digest) = digest {
+            self.0 = self.0.sub(RangeDigest::of(digest));
+        }
+    }
+}
