@@ -195,7 +195,12 @@ impl Core {
         self.heard_of(from, open.behind, open.tree.root);
         let engaged = self.is_engaged(from, env);
         match Session::answer(id, self.begin(from), open, engaged, self.turn(env)) {
-            Ok(Some((session, steps))) => self.opened(session, steps, env),
+            Ok(Some((mut session, steps))) => {
+                let frame = SessionFrame::Open(Box::new(open.clone()));
+                let bytes = wire::session_frame_bytes(&id, &frame) as u64 + LENGTH_BYTES;
+                session.account(Way::Received, &frame, bytes, env.now.mono);
+                self.opened(session, steps, env);
+            }
             Ok(None) => self.say(from, answer(SessionFrame::Opened(Opened::Busy))),
             Err(failure) => {
                 tracing::warn!(%failure, "an opening could not be answered");

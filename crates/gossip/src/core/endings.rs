@@ -111,6 +111,13 @@ impl Core {
         if outcome == Outcome::Busy {
             return;
         }
+        if matches!(ending, Ending::Failed(Failure::PeerGone)) && session.is_opening() {
+            // It was over before it began; what was asked for still is.
+            if session.is_initiated() && self.asked_for.contains(&session.peer()) {
+                self.schedule.wanted(session.peer(), env.now.mono + BUSY_PAUSE);
+            }
+            return;
+        }
         let asked_for = session.id().initiator == self.meta.node && self.asked_for.remove(&session.peer());
         if check && !asked_for {
             return;

@@ -62,7 +62,7 @@ impl Head<'_> {
         }
         let plain = self.context.floor() == Hlc::ZERO && extra(self.context, dots).next().is_none();
         let expires = self.last_expiry != Expiry::NEVER;
-        u8::from(plain) * PLAIN | u8::from(expires) * EXPIRES
+        (u8::from(plain) * PLAIN) | (u8::from(expires) * EXPIRES)
     }
 
     /// Writes context and last expiry, in the shape `flags`.
