@@ -73,6 +73,7 @@ impl<'a> Side<'a> {
 
     fn act(&mut self, steps: Vec<Step>, sent: &mut VecDeque<Bytes>) {
         let mut steps = VecDeque::from(steps);
+        let turn = self.turn();
         while let Some(step) = steps.pop_front() {
             let more = match step {
                 Step::Send { frame, after } => {
@@ -85,12 +86,12 @@ impl<'a> Side<'a> {
                 }
                 Step::Merge(entries) => {
                     self.store.merge(&entries).unwrap();
-                    self.session.as_mut().unwrap().stored(self.turn())
+                    self.session.as_mut().unwrap().stored(turn)
                 }
-                Step::Again => self.session.as_mut().unwrap().resume(self.turn()),
+                Step::Again => self.session.as_mut().unwrap().resume(turn),
                 Step::Flush(seq) => {
                     self.store.flush().unwrap();
-                    self.session.as_mut().unwrap().flushed(seq, self.turn())
+                    self.session.as_mut().unwrap().flushed(seq, turn)
                 }
                 Step::End(ending) => {
                     assert!(matches!(ending, Ending::Identical), "{ending:?}");
