@@ -46,7 +46,7 @@ impl<'a> Side<'a> {
     }
 
     fn begin(&self) -> Begin {
-        Begin { peer: self.peer, roster: RosterVersion([0; 16]), behind: false }
+        Begin { peer: self.peer, roster: RosterVersion([0; 16]), behind: false, prefer: merkle::Prefer::Auto }
     }
 
     /// Begins the session, or takes in one frame, and does all that follows; what is said goes to `sent`.

@@ -142,7 +142,9 @@ fn the_cost_of_a_repair() {
             report.bytes_ideal,
         )
         .unwrap();
-        assert_eq!((report.found, report.sent + report.received), (differ as u64, differ as u64));
+        assert_eq!(report.sent + report.received, differ as u64);
+        // Keys that share a unit of the sketch with one that differs are named as well.
+        assert!((differ..=differ + differ / 100).contains(&(report.found as usize)), "{} named", report.found);
     }
     insta::assert_snapshot!(table);
 }

@@ -126,7 +126,8 @@ impl Core {
     }
 
     fn begin(&self, peer: NodeId) -> Begin {
-        Begin { peer, roster: self.meta.roster.version(), behind: !self.meta.caught_up }
+        let (roster, prefer) = (self.meta.roster.version(), self.config.sessions.prefer);
+        Begin { peer, roster, behind: !self.meta.caught_up, prefer }
     }
 
     fn begin_session(&mut self, peer: NodeId, env: Env<'_>) {

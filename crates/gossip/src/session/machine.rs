@@ -7,7 +7,7 @@ mod turn;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use merkle::{Finder, Opening, RangeDigest};
+use merkle::{Finder, Opening, Prefer, RangeDigest};
 use model::NodeId;
 use storage::{Seq, Store, ViewId};
 use tracing::field::Empty;
@@ -43,6 +43,8 @@ pub struct Begin {
     pub roster: RosterVersion,
     /// Whether this side is behind.
     pub behind: bool,
+    /// How this side searches where it chooses.
+    pub prefer: Prefer,
 }
 
 /// What a session is lent while it takes something in.
@@ -61,6 +63,7 @@ pub struct Turn<'a> {
 pub struct Session {
     id: SessionId,
     peer: NodeId,
+    prefer: Prefer,
     phase: Phase,
     view: ViewId,
     mine: Opening,
@@ -94,7 +97,7 @@ impl Session {
     /// # Errors
     /// When no view can be frozen.
     pub fn open(id: SessionId, begin: Begin, turn: Turn<'_>) -> Result<(Self, Vec<Step>), Failure> {
-        let (session, after) = Self::frozen(id, begin.peer, turn)?;
+        let (session, after) = Self::frozen(id, begin, turn)?;
         let open = Open {
             roster: begin.roster,
             behind: begin.behind,
@@ -117,7 +120,7 @@ impl Session {
         engaged: bool,
         turn: Turn<'_>,
     ) -> Result<Option<(Self, Vec<Step>)>, Failure> {
-        let (mut session, after) = Self::frozen(id, begin.peer, turn)?;
+        let (mut session, after) = Self::frozen(id, begin, turn)?;
         session.theirs = open.tree;
         session.peer_behind = open.behind;
         let (behind, stability) = (begin.behind, Stability::default());
@@ -144,7 +147,7 @@ impl Session {
         Ok(Some((session, steps)))
     }
 
-    fn frozen(id: SessionId, peer: NodeId, turn: Turn<'_>) -> Result<(Self, Seq), Failure> {
+    fn frozen(id: SessionId, begin: Begin, turn: Turn<'_>) -> Result<(Self, Seq), Failure> {
         let (view, after) = turn.store.freeze().map_err(Failure::Store)?;
         let opening = merkle::Frozen::opening(&turn.store.view(view));
         let mine = opening.map_err(|_| {
@@ -153,7 +156,8 @@ impl Session {
         })?;
         let session = Self {
             id,
-            peer,
+            peer: begin.peer,
+            prefer: begin.prefer,
             phase: Phase::Opening,
             view,
             mine,
@@ -172,11 +176,11 @@ impl Session {
             peer_done: None,
             peer_behind: false,
             tally: Tally::default(),
-            account: Account::new(id, peer, turn.now),
+            account: Account::new(id, begin.peer, turn.now),
             started: turn.now,
             heard: turn.now.mono,
             progressed: turn.now.mono,
-            span: tracing::info_span!("session", %peer, method = Empty, reason = Empty, estimate = Empty),
+            span: tracing::info_span!("session", peer = %begin.peer, method = Empty, reason = Empty, estimate = Empty),
         };
         Ok((session, after))
     }

@@ -44,6 +44,7 @@ use crate::roster::Roster;
 
 pub use frames::{AbortReason, Close, Names, Open, Opened, SessionFrame, SessionId, Stability};
 pub use machine::{Begin, Session, Turn};
+pub use merkle::Prefer;
 pub use packed::Malformed;
 pub use report::{Account, Outcome, Report, SessionMethod, SessionPhase, Way};
 pub use table::{Schedule, SessionConfig};

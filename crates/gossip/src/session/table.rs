@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use merkle::Prefer;
 use model::NodeId;
 use rand::seq::IteratorRandom;
 use rand::{Rng, RngExt};
@@ -25,6 +26,8 @@ pub struct SessionConfig {
     pub progress_max: Duration,
     /// A session this long ends; shorter than the grace after which purged tombstones leave the disk.
     pub total_max: Duration,
+    /// How this node searches in the sessions that it answers: who answers chooses.
+    pub prefer: Prefer,
     /// Sessions open at a time, begun and answered together.
     pub open_max: usize,
 }
@@ -38,6 +41,7 @@ impl Default for SessionConfig {
             repairing_idle_max: Duration::from_secs(15),
             progress_max: Duration::from_secs(120),
             total_max: Duration::from_secs(300),
+            prefer: Prefer::Auto,
             open_max: 8,
         }
     }

@@ -39,7 +39,7 @@ use gossip::liveness::LivenessConfig;
 use gossip::meta::Meta;
 use gossip::pace::{GovernorConfig, GovernorStatus};
 use gossip::roster::Contact;
-use gossip::session::SessionConfig;
+use gossip::session::{Prefer, SessionConfig};
 use gossip::time::Now;
 use gossip::wire::WIRE_VERSION;
 use http_api::RouterOptions;
@@ -51,7 +51,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Fatal;
-use crate::settings::{Durability, Settings};
+use crate::settings::{Durability, RepairMethod, Settings};
 use crate::transport::{self, DurableGate, Identity, Inbox, Transport};
 use clock::{SharedClock, wall_ms};
 use files::NodeFiles;
@@ -355,6 +355,11 @@ impl Node {
         let sessions = SessionConfig {
             enabled: settings.anti_entropy,
             interval: settings.repair_interval,
+            prefer: match settings.repair_method {
+                RepairMethod::Auto => Prefer::Auto,
+                RepairMethod::Tree => Prefer::Tree,
+                RepairMethod::Sketch => Prefer::Sketch,
+            },
             ..SessionConfig::default()
         };
         let fanout = if settings.rumors { settings.fanout } else { 0 };

@@ -2,14 +2,8 @@
 //! still answers its peers' heartbeats and clients' news in between; or, where one side holds next to nothing, without
 //! any.
 
-<<<<<<< HEAD
-use merkle::{FindMessage, Finder, Next, Prefer, Width};
-use model::Key;
-use storage::{Store, View};
-=======
-use merkle::{FindMessage, Finder, Frozen, Next, Width};
+use merkle::{FindMessage, Finder, Frozen, Method, Next, Width};
 use storage::View;
->>>>>>> c73fc29 (Let one side name and the other join, in packed frames, repairing with one peer at a time)
 
 use super::{Phase, Session, Turn};
 use crate::session::exchange::{Exchange, Joiner, Namer, Own};
@@ -76,20 +70,13 @@ impl Session {
         self.tally.searches += 1;
         self.found.clear();
         (self.own_close, self.peer_close) = (None, None);
-<<<<<<< HEAD
-        let finder = if responder {
-            Finder::responder(&self.mine, &self.theirs, width, Prefer::Auto)
-        } else {
-=======
         let finder = if self.is_initiated() {
->>>>>>> c73fc29 (Let one side name and the other join, in packed frames, repairing with one peer at a time)
             Finder::initiator(&self.mine, &self.theirs, width)
         } else {
-            Finder::responder(&self.mine, &self.theirs, width)
+            Finder::responder(&self.mine, &self.theirs, width, self.prefer)
         };
         self.phase = Phase::Finding(Box::new(finder));
-        let estimate = self.mine.differing_estimate(&self.theirs);
-        self.chosen(SessionMethod::Tree, format!("about {estimate} keys differ"), estimate);
+        self.account.edit().estimate = self.mine.differing_estimate(&self.theirs);
         self.find(Search::Begin, turn)
     }
 
@@ -107,7 +94,7 @@ impl Session {
             Search::Resume => finder.resume(&view)?,
         };
         let mut taken = 0;
-        loop {
+        let next = loop {
             for row in step.differing {
                 if self.found.len() < NAMES_MAX {
                     self.found.push(Found::new(row)?);
@@ -118,16 +105,26 @@ impl Session {
             messages.extend(step.message.map(SessionFrame::Find));
             taken += 1;
             match step.next {
-                Next::Work if taken >= STEPS_AT_A_TIME || !turn.may => {
-                    let mut steps = self.sends(messages, turn.store);
-                    steps.push(Step::Again);
-                    self.working = true;
-                    return Ok(steps);
-                }
-                Next::Work => step = finder.resume(&view)?,
-                Next::Wait => return Ok(self.sends(messages, turn.store)),
-                Next::Done => break,
+                Next::Work if taken < STEPS_AT_A_TIME && turn.may => step = finder.resume(&view)?,
+                next => break next,
             }
+        };
+        if let Some(choice) = finder.choice() {
+            let method = match choice.method {
+                Method::Tree => SessionMethod::Tree,
+                Method::Sketch => SessionMethod::Sketch,
+            };
+            self.chosen(method, choice.reason.to_string(), choice.estimate);
+        }
+        let mut steps = self.sends(messages, turn.store);
+        match next {
+            Next::Wait => return Ok(steps),
+            Next::Work => {
+                steps.push(Step::Again);
+                self.working = true;
+                return Ok(steps);
+            }
+            Next::Done => {}
         }
         let found = std::mem::take(&mut self.found);
         let cut = std::mem::take(&mut self.cut);
@@ -137,7 +134,6 @@ impl Session {
             let own = Own::Found { rest: found.into(), cut };
             Exchange::Joiner(Box::new(Joiner::new(own, self.mine.root, true)))
         });
-        let mut steps = self.sends(messages, turn.store);
         steps.extend(self.pump(turn)?);
         Ok(steps)
     }
