@@ -132,7 +132,7 @@ fn what_cannot_be_is_refused() {
     assert_eq!(unpack_names(frame(&[&[0xff; 10]])), Err(Malformed::Impossible));
     assert_eq!(unpack_names(frame(&[&[1, 1], &[0; 8], &[0x11, 1, b'k', 0, 4]])), Err(Malformed::Impossible));
     assert_eq!(unpack_names(frame(&[&[1, 0, 0x11, 1, b'k', 0, 0]])), Err(Malformed::Impossible));
-    assert_eq!(unpack_names(frame(&[&[1, 0, 0x11, 0]])), Err(Malformed::Impossible));
+    assert_eq!(unpack_names(frame(&[&[1, 0, 0x11, 0, 0, 0, 0]])), Err(Malformed::Impossible));
     assert_eq!(unpack_data(frame(&[&[1, 0, 0xc1]])), Err(Malformed::Impossible));
     // More items than a frame may have: a want of nothing takes two bytes.
     let wants = [vec![0, 0], [0, 8].repeat(NAMES_A_FRAME_MAX + 1)].concat();
