@@ -15,6 +15,8 @@ use crate::service::{DeleteRequest, PutRequest, Read, Service, Version};
 use crate::siblings;
 use crate::target::{self, Query};
 
+/// About as many headers as an answer has.
+const HEADERS: usize = 12;
 /// What a value is when nobody said.
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -119,6 +121,7 @@ fn value(winner: &Version, sent: &HeaderMap) -> Result<Response, Problem> {
         empty(StatusCode::NOT_MODIFIED)
     } else {
         let mut response = Response::new(Body::from(winner.value.clone()));
+        response.headers_mut().reserve(HEADERS);
         let stored = winner.content_type.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
         response.headers_mut().insert(header::CONTENT_TYPE, stored.unwrap_or(OCTETS));
         response
@@ -167,6 +170,7 @@ fn token_value(token: String) -> Result<HeaderValue, Problem> {
 
 fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
+    response.headers_mut().reserve(HEADERS);
     *response.status_mut() = status;
     response
 }

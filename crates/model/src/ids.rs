@@ -110,6 +110,13 @@ impl Hash {
     pub fn brief(&self) -> u32 {
         (self.short() >> 32) as u32
     }
+
+    /// The first 16 bytes in hexadecimal, 32 digits.
+    pub fn head(&self) -> String {
+        let mut text = String::with_capacity(32);
+        push_hex(&mut text, self.0.first_chunk::<16>().map_or(&[], |head| head));
+        text
+    }
 }
 
 impl fmt::Display for Hash {
@@ -124,8 +131,17 @@ impl fmt::Debug for Hash {
     }
 }
 
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digit = |of: u8| DIGITS.get(usize::from(of & 15)).copied().unwrap_or('0');
+    bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(*byte)]));
+}
+
 fn hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    let mut text = String::with_capacity(2 * bytes.len());
+    push_hex(&mut text, bytes);
+    f.write_str(&text)
 }
 
 #[cfg(test)]
@@ -142,6 +158,13 @@ mod tests {
         for wrong in ["", "ab", "+0000000000000ab", "zz000000000000ab"] {
             assert_eq!(wrong.parse::<NodeId>(), Err(IdError { expected: 16 }), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_hash_prints_itself_in_hexadecimal() {
+        let hash = Hash(std::array::from_fn(|at| at as u8 * 8 + 3));
+        assert_eq!(hash.to_string(), "030b131b232b333b434b535b636b737b838b939ba3abb3bbc3cbd3dbe3ebf3fb");
+        assert_eq!(hash.head(), &hash.to_string()[..32]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::clock::SharedClock;
 use super::drill::{DrillRefused, Drills};
+use super::news::News;
 use super::requests::Requests;
 
 /// A member at work: what clients' requests need of it.
@@ -36,6 +37,8 @@ pub struct Member {
     pub clock: Arc<SharedClock>,
     /// The protocol's mailbox.
     pub events: mpsc::Sender<Event>,
+    /// What clients have written and the protocol is to tell on.
+    pub news: News,
     /// What people see.
     pub status: watch::Receiver<Status>,
     /// The clients' writes under way.

@@ -7,6 +7,7 @@
 //! | `drill` | holding the node apart, to practise |
 //! | `looking` | a node without a cluster finds one |
 //! | `member` | what the node is at the moment |
+//! | `news` | clients' writes on their way to the protocol |
 //! | `protocol` | the thread that runs the protocol |
 //! | `greeting` | a member asks its seeds whether they are of its cluster |
 //! | `limits` | connections, by the files that may be open |
@@ -22,6 +23,7 @@ mod greeting;
 mod limits;
 mod looking;
 mod member;
+mod news;
 mod protocol;
 mod requests;
 mod service;
@@ -59,8 +61,8 @@ use member::{Member, Present, Writes};
 use protocol::Protocol;
 use service::NodeService;
 
-/// Writes that may wait to be told on as rumors; more are left to anti-entropy.
-const EVENTS_MAX: usize = 16_384;
+/// Events from requests and from the greeting of seeds that may wait for the protocol.
+const EVENTS_MAX: usize = 1_024;
 /// How long frames that wait may take to leave at a stop.
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -283,6 +285,7 @@ impl Node {
             acknowledge_early: self.settings.durability == Durability::Interval,
             clock: Arc::clone(&self.clock),
             events,
+            news: news::News::default(),
             status: seen,
             writes: Writes::default(),
         });

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use gossip::core::{Action, Core, Env, Event, ReplyId, Status};
 use gossip::wire::{self, Frame};
+use model::Key;
 use storage::Seq;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::Timeline;
 use super::files::NodeFiles;
 use super::member::{Member, Present};
+use super::news::FETCHED_EVERY;
 use super::requests::WINDOW;
 use crate::transport::{Inbox, Incoming, JoinReply, OutFrame, SendError, Transport};
 
@@ -55,6 +57,8 @@ impl Protocol {
         self.act(first, &tell)?;
         let mut windows = interval(WINDOW);
         windows.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let member = Arc::clone(&self.member);
+        let mut news_from = Instant::now();
         loop {
             let wake = self.core.next_wake().map(|at| self.line.instant(at));
             // None of the sources may starve another: one that is ready is taken at random.
@@ -62,7 +66,11 @@ impl Protocol {
                 () = stop.cancelled() => break,
                 Some(event) = told.recv() => event,
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Event::Wake,
-                Some(event) = events.recv() => together(event, &mut events, &tell),
+                Some(event) = events.recv() => event,
+                keys = news(&member, news_from) => {
+                    news_from = Instant::now() + FETCHED_EVERY;
+                    Event::Wrote { keys }
+                }
                 _ = windows.tick() => Event::Foreground(self.present.requests.take()),
                 incoming = inbox.recv() => match incoming {
                     None => return Err("the transport ended".into()),
@@ -196,21 +204,8 @@ impl Protocol {
     }
 }
 
-/// Keys that may be told on with one event.
-const KEYS_TOGETHER_MAX: usize = 1_024;
-
-/// Clients' writes that wait in the mailbox become one event. Anything else found there is handed back to be next.
-fn together(first: Event, events: &mut mpsc::Receiver<Event>, tell: &mpsc::UnboundedSender<Event>) -> Event {
-    let Event::Wrote { mut keys } = first else { return first };
-    while keys.len() < KEYS_TOGETHER_MAX {
-        match events.try_recv() {
-            Ok(Event::Wrote { keys: more }) => keys.extend(more),
-            Ok(other) => {
-                let _ = tell.send(other);
-                break;
-            }
-            Err(_) => break,
-        }
-    }
-    Event::Wrote { keys }
+/// What clients have written, from an instant on.
+async fn news(member: &Member, from: Instant) -> Vec<Key> {
+    sleep_until(from).await;
+    member.news.fetch().await
 }

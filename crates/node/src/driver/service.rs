@@ -83,8 +83,7 @@ impl NodeService {
         };
         member.durable(updated.seq).await.map_err(|error| member.write_failed(&error))?;
         if updated.changed {
-            // A full mailbox loses a rumor, which anti-entropy makes good.
-            let _ = member.events.try_send(Event::Wrote { keys: vec![key.clone()] });
+            member.news.tell(key.clone());
         }
         drop(under_way);
         Ok((member, created, updated.entry))
@@ -126,8 +125,7 @@ fn failed(error: &StoreError) -> ServiceError {
 
 /// A strong validator: the head of the hash that covers dot, value, type and expiry.
 fn etag(sibling: &Sibling) -> String {
-    let text = sibling.hash().to_string();
-    text.get(..32).unwrap_or(&text).to_owned()
+    sibling.hash().head()
 }
 
 fn version(sibling: &Sibling) -> Version {
