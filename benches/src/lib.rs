@@ -16,7 +16,7 @@ pub use engines::{Disk, EngineUnderTest};
 pub use lazy::Lazy;
 pub use pair::{Differs, Pair};
 pub use search::{Cost, search};
-pub use sorted_pair::SortedPair;
+pub use sorted_pair::{Sorted, SortedPair};
 pub use store_pair::{StorePair, fill, open_store, overwrite};
 
 /// As in the program: see its `main`.

@@ -51,8 +51,9 @@ impl Pair for SortedPair {
 
 type Place = (u64, Box<[u8]>);
 
+/// A sorted array of entries with an index, and its tree.
 #[derive(Clone)]
-struct Sorted {
+pub struct Sorted {
     entries: Vec<FrozenEntry>,
     tree: Tree,
     /// For each leaf of the tree, where its entries begin.
@@ -60,7 +61,8 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn new(mut entries: Vec<FrozenEntry>) -> Sorted {
+    /// Of these entries, in any order.
+    pub fn new(mut entries: Vec<FrozenEntry>) -> Sorted {
         entries.sort_unstable();
         let mut tree = Tree::with_keys(entries.len() as u64);
         for (token, _, digest) in &entries {
