@@ -148,7 +148,7 @@ impl Client {
     }
 }
 
-mod text {
+pub(crate) mod text {
     use super::*;
 
     pub fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {

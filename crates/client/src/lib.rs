@@ -20,10 +20,14 @@ mod endpoint;
 mod error;
 mod kv;
 mod list;
+mod repairs;
 mod send;
 
 pub use cluster::{ClusterView, Liveness, MemberView, NodeView, Readiness};
 pub use error::{Error, Problem};
 pub use kv::{Deleted, Head, Headed, PutOptions, Read, Sibling, Siblings, Value, Written};
 pub use list::{Listed, Page};
+pub use repairs::{
+    Brake, Drills, Governor, RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairSession, Repairs,
+};
 pub use send::{Client, ClientOptions};

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use client::{Client, ClientOptions, Error, Liveness, PutOptions};
+use client::{
+    Brake, Client, ClientOptions, Error, Liveness, PutOptions, RepairMethod, RepairOutcome, RepairPhase,
+};
 use fake::{Failure, Fake, VALUE_BYTES_MAX};
 use futures_util::TryStreamExt;
 use http_api::{RouterOptions, ServeOptions, ServiceError};
@@ -278,4 +280,55 @@ async fn answers_have_limits_of_time_and_size() {
     assert!(matches!(client.get(&key).await, Err(Error::AnswerTooLarge { limit_bytes: 100, .. })));
     node.fake.fail(Failure::Hang);
     assert!(matches!(client.get(&key).await, Err(Error::Unreachable { sent: true, .. })));
+}
+
+#[tokio::test]
+async fn repairs_are_shown_and_begun() {
+    let node = node().await;
+    let client = to(&[node.address]);
+    let repairs = client.repairs().await.unwrap();
+    assert_eq!((repairs.node.as_str(), repairs.checks, repairs.repairs.len()), ("a", 7, 2));
+    let running = &repairs.repairs[0];
+    assert_eq!((running.phase, running.outcome), (RepairPhase::Exchanging, None));
+    assert_eq!((running.method, running.remaining_ms), (Some(RepairMethod::Sketch), Some(1_500)));
+    assert_eq!(repairs.repairs[1].outcome, Some(RepairOutcome::Aborted));
+    assert_eq!(repairs.governor.as_ref().map(|governor| governor.brake), Some(Brake::Cap));
+    // What the client makes of it is again the node's own form.
+    let asked =
+        reqwest::get(format!("http://{}/v1/repairs", node.address)).await.unwrap().text().await.unwrap();
+    let theirs: serde_json::Value = serde_json::from_str(&asked).unwrap();
+    assert_eq!(serde_json::to_value(&repairs).unwrap(), theirs);
+
+    let begun = client.repair("b").await.unwrap();
+    assert_eq!((begun.peer.as_str(), begun.since_ms), ("b", 1_700_000_000_000));
+    for (peer, slug, status) in
+        [("x\"y", "no-such-member", 404), ("c", "member-down", 409), ("a", "not-a-peer", 409)]
+    {
+        let refused = problem(client.repair(peer).await.unwrap_err());
+        assert_eq!((refused.slug(), refused.status, refused.stored_nothing()), (slug, status, true));
+    }
+    assert_eq!(node.fake.state.lock().unwrap().repairs, ["b", "x\"y", "c", "a"]);
+}
+
+#[tokio::test]
+async fn words_of_a_later_version_are_taken() {
+    let (phase, outcome, method) = ("\"napping\"", "\"bored\"", "\"guess\"");
+    assert_eq!(serde_json::from_str::<RepairPhase>(phase).unwrap(), RepairPhase::Unknown);
+    assert_eq!(serde_json::from_str::<RepairOutcome>(outcome).unwrap(), RepairOutcome::Unknown);
+    assert_eq!(serde_json::from_str::<RepairMethod>(method).unwrap(), RepairMethod::Unknown);
+}
+
+#[tokio::test]
+async fn a_node_is_cut_off_for_a_while_where_that_is_allowed() {
+    let node = node().await;
+    let client = to(&[node.address]);
+    assert_eq!(client.drills().await.unwrap().isolated_until_ms, None);
+    let drill = client.drill_isolate(Duration::from_millis(1_500)).await.unwrap();
+    assert_eq!((drill.node.as_str(), drill.allowed, drill.remaining_ms), ("a", true, Some(1_500)));
+    assert_eq!(client.drills().await.unwrap(), drill);
+    let short = problem(client.drill_isolate(Duration::from_millis(999)).await.unwrap_err());
+    assert_eq!(short.slug(), "bad-field");
+    node.fake.state.lock().unwrap().drills_refused = true;
+    let refused = problem(client.drill_isolate(Duration::from_secs(30)).await.unwrap_err());
+    assert_eq!((refused.slug(), refused.status), ("drills-not-allowed", 403));
 }

@@ -42,6 +42,29 @@ pub enum ServiceError {
         /// Greatest number of components.
         limit: usize,
     },
+    /// 404: no member of this name or id.
+    #[error("no member {name}")]
+    NoSuchMember {
+        /// As it was given.
+        name: String,
+        /// The names that there are, shown to the client.
+        members: Vec<String>,
+    },
+    /// 409: the member named is this very node.
+    #[error("{name} is this node")]
+    NotAPeer {
+        /// Its name.
+        name: String,
+    },
+    /// 409: the member does not answer.
+    #[error("{name} is down")]
+    MemberDown {
+        /// Its name.
+        name: String,
+    },
+    /// 403: the node was not started with `--allow-drills`.
+    #[error("drills are not allowed")]
+    DrillsNotAllowed,
     /// 503: not done in time. A write may or may not be stored, now or a little later.
     #[error("timed out: {reason}")]
     Timeout {

@@ -5,6 +5,8 @@
 //! PUT GET HEAD DELETE  /v1/kv?key=      the same, for keys that URL libraries fold away (`..`)
 //! GET                  /v1/kv           ?prefix= &start= &limit=   {"items": [...], "next": ...}
 //! GET                  /v1/cluster      the cluster as this node sees it
+//! GET POST             /v1/repairs      what repair does; {"peer": "n2"} begins a session now
+//! GET POST             /v1/drills       {"isolate": "30s"} cuts the node off from the others
 //! GET                  /healthz         the program runs
 //! GET                  /readyz          the node serves reads and writes
 //! ```
@@ -33,15 +35,24 @@
 //! | `bad-context` | 400 | a context token of another key or cluster, or a forged one |
 //! | `bad-header` | 400 | a Content-Type too long or not ASCII, a header twice, a Content-Range |
 //! | `bad-body` | 400 | the body's framing is wrong or it broke off |
+//! | `bad-json` | 400 | the body must be a JSON object and is none |
+//! | `unknown-field` | 400 | a field of the body not known here; the known ones are named |
+//! | `bad-field` | 400 | a field missing, given twice, or with a value it cannot have |
+//! | `drills-not-allowed` | 403 | the node was not started with `--allow-drills` |
 //! | `key-not-found` | 404 | nothing there; a tombstone's carries `Mangrove-Context` |
+//! | `no-such-member` | 404 | no member of that name or id; the members are named |
 //! | `no-such-route` | 404 | no such path |
 //! | `method-not-allowed` | 405 | the methods that are there stand in `Allow` |
 //! | `request-timeout` | 408 | the body came too slowly |
+//! | `member-down` | 409 | the member to repair with does not answer |
+//! | `not-a-peer` | 409 | the member to repair with is the node itself |
 //! | `too-many-siblings` | 409 | the write would leave more siblings than the limit |
 //! | `context-too-large` | 409 | the write would leave a context of too many components |
 //! | `value-too-large` | 413 | over the limit: said before the body is read, or where it passes it |
+//! | `body-too-large` | 413 | a JSON body over 4 KiB |
 //! | `uri-too-long` | 414 | path and query over 16 KiB |
 //! | `unsupported-encoding` | 415 | a Content-Encoding, which would not be given back |
+//! | `unsupported-media-type` | 415 | a body that must be JSON without `Content-Type: application/json` |
 //! | `headers-too-large` | 431 | headers over 32 KiB |
 //! | `internal` | 500 | a defect; the log says more |
 //! | `unsupported-condition` | 501 | If-Match and the like on a write |
@@ -55,13 +66,19 @@
 //! more than 100 headers, a target over 64 KiB) is answered with its status alone and closed, and
 //! a head that does not come in time is closed without an answer.
 
+use std::time::Duration;
+
 mod app;
 mod body;
+mod drills;
 mod error;
+mod fields;
 mod headers;
 mod kv;
 mod list;
 mod problem;
+mod repair_view;
+mod repairs;
 mod server;
 mod service;
 mod siblings;
@@ -72,12 +89,22 @@ mod view;
 pub use app::{RouterOptions, router};
 pub use error::ServiceError;
 pub use problem::{PROBLEM_TYPE_PREFIX, ProblemKind};
+pub use repair_view::{
+    Brake, DrillsView, GovernorView, RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairsView,
+    SessionView,
+};
 pub use server::{ServeOptions, serve};
 pub use service::{
     DeleteRequest, Deleted, Limits, ListItem, ListPage, ListRequest, PutRequest, Read, Service, Version,
     Written,
 };
 pub use view::{ClusterView, Liveness, MemberView, NodeView, Readiness, RepairView};
+
+/// Shortest time that a drill may last.
+pub const DRILL_TIME_MIN: Duration = Duration::from_secs(1);
+
+/// Longest time that a drill may last.
+pub const DRILL_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// Greatest length of a Content-Type in bytes.
 pub const CONTENT_TYPE_BYTES_MAX: usize = 256;

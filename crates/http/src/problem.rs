@@ -67,24 +67,42 @@ kinds! {
     BadHeader BAD_REQUEST "bad-header" "Bad header";
     /// The body broke off or its framing is wrong.
     BadBody BAD_REQUEST "bad-body" "The body could not be read";
+    /// The body is no JSON object.
+    BadJson BAD_REQUEST "bad-json" "The body is no JSON object";
+    /// A field of a JSON body that this request does not know.
+    UnknownField BAD_REQUEST "unknown-field" "Unknown field";
+    /// A field of a JSON body that is missing, given twice, or has a value that it cannot have.
+    BadField BAD_REQUEST "bad-field" "Bad field";
+    /// The node was not started with `--allow-drills`.
+    DrillsNotAllowed FORBIDDEN "drills-not-allowed" "Drills are not allowed here";
     /// Nothing is stored under the key.
     KeyNotFound NOT_FOUND "key-not-found" "No value under this key";
+    /// No member of this name or id.
+    NoSuchMember NOT_FOUND "no-such-member" "No such member";
     /// No such path.
     NoSuchRoute NOT_FOUND "no-such-route" "No such path";
     /// The path is there, the method is not.
     MethodNotAllowed METHOD_NOT_ALLOWED "method-not-allowed" "Method not allowed here";
     /// The body did not come in time.
     RequestTimeout REQUEST_TIMEOUT "request-timeout" "The request came too slowly";
+    /// The member to repair with does not answer.
+    MemberDown CONFLICT "member-down" "The member is down";
+    /// The member to repair with is the node itself.
+    NotAPeer CONFLICT "not-a-peer" "A node has no session with itself";
     /// The write would leave too many siblings.
     TooManySiblings CONFLICT "too-many-siblings" "Too many siblings";
     /// The write would leave a context of too many components.
     ContextTooLarge CONFLICT "context-too-large" "The context is too large";
     /// The value is over the limit.
     ValueTooLarge PAYLOAD_TOO_LARGE "value-too-large" "The value is too large";
+    /// A JSON body is over 4 KiB.
+    BodyTooLarge PAYLOAD_TOO_LARGE "body-too-large" "The body is too large";
     /// The path and query are too long.
     UriTooLong URI_TOO_LONG "uri-too-long" "The path and query are too long";
     /// A Content-Encoding, which would not be given back.
     UnsupportedEncoding UNSUPPORTED_MEDIA_TYPE "unsupported-encoding" "Content-Encoding is not kept";
+    /// A body that must be JSON and does not say so.
+    UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The body must be JSON";
     /// The headers are too large.
     HeadersTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "headers-too-large" "The headers are too large";
     /// A defect of this node.
@@ -203,6 +221,10 @@ impl From<ServiceError> for Problem {
                      are kept. Write under another key."
                 ),
             ),
+            ServiceError::NoSuchMember { .. }
+            | ServiceError::NotAPeer { .. }
+            | ServiceError::MemberDown { .. }
+            | ServiceError::DrillsNotAllowed => about_members(&error),
             ServiceError::Timeout { reason } => Problem::passing(
                 Kind::Timeout,
                 format!(
@@ -212,6 +234,36 @@ impl From<ServiceError> for Problem {
             ),
             ServiceError::Internal { reason } => Problem::internal(reason),
         }
+    }
+}
+
+/// The problems of repairs and drills.
+fn about_members(error: &ServiceError) -> Problem {
+    use ProblemKind as Kind;
+    match error {
+        ServiceError::NoSuchMember { name, members } => {
+            let shown: String = name.chars().take(64).collect();
+            let members = if members.is_empty() { "none yet".to_owned() } else { members.join(", ") };
+            Problem::new(
+                Kind::NoSuchMember,
+                format!("No member is called '{shown}'. The members are: {members}."),
+            )
+        }
+        ServiceError::NotAPeer { name } => {
+            Problem::new(Kind::NotAPeer, format!("{name} is this node itself. Name another member."))
+        }
+        ServiceError::MemberDown { name } => Problem::new(
+            Kind::MemberDown,
+            format!(
+                "{name} does not answer, so there is nobody to compare with. Start it; once it is back, a session \
+                 begins by itself."
+            ),
+        ),
+        _ => Problem::new(
+            Kind::DrillsNotAllowed,
+            "This node takes no drills. Start it with --allow-drills where people practise, not where strangers \
+             reach its HTTP port.",
+        ),
     }
 }
 

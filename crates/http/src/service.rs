@@ -4,11 +4,13 @@
 //! service's. Nothing here knows how a value is stored or replicated.
 
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use model::{Dot, Key};
 
 use crate::error::ServiceError;
+use crate::repair_view::{DrillsView, RepairBegun, RepairsView};
 use crate::view::{ClusterView, Readiness};
 
 /// The node, as the HTTP API sees it.
@@ -44,6 +46,27 @@ pub trait Service: Send + Sync + 'static {
 
     /// The cluster as this node sees it. Answers also while the node is not ready.
     fn cluster(&self) -> impl Future<Output = ClusterView> + Send;
+
+    /// What repair does and did. Answers also while the node is not ready.
+    fn repairs(&self) -> impl Future<Output = RepairsView> + Send;
+
+    /// Begins a session with a member of this name or id, and answers before it is done. Where one
+    /// with it is running already, that one does.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoSuchMember`], [`ServiceError::NotAPeer`], [`ServiceError::MemberDown`],
+    /// [`ServiceError::NotReady`], [`ServiceError::Stopped`] or [`ServiceError::Internal`].
+    fn repair(&self, peer: String) -> impl Future<Output = Result<RepairBegun, ServiceError>> + Send;
+
+    /// The drills that run. Answers also while the node is not ready.
+    fn drills(&self) -> DrillsView;
+
+    /// Cuts this node off from the others for this long (1 s to 10 min), whatever ran before.
+    /// Clients are served meanwhile, and it ends by itself.
+    ///
+    /// # Errors
+    /// [`ServiceError::DrillsNotAllowed`].
+    fn isolate(&self, time: Duration) -> Result<DrillsView, ServiceError>;
 
     /// Whether this node serves reads and writes now, and if not, why. Cheap.
     fn ready(&self) -> Readiness;

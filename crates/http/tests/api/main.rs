@@ -4,5 +4,6 @@
 mod keys;
 mod node_state;
 mod problems;
+mod repairs;
 mod socket;
 mod support;

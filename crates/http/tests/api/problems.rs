@@ -94,6 +94,7 @@ async fn the_known_parameters_and_methods_are_named() {
     let kv = api.call("POST", "/v1/kv/a", &[], "").await;
     assert_eq!(kv.header("allow"), Some("PUT, GET, HEAD, DELETE"));
     assert_eq!(api.put("/v1/cluster", "").await.header("allow"), Some("GET, HEAD"));
+    assert_eq!(api.put("/v1/repairs", "").await.header("allow"), Some("GET, HEAD, POST"));
 }
 
 /// A method, headers, and the status and kind of problem they get.

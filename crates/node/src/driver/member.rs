@@ -109,7 +109,6 @@ pub struct Present {
     pub limits: WriteLimits,
     /// How long clients' requests take.
     pub requests: Requests,
-    #[allow(dead_code, reason = "the API begins drills next")]
     drills: Drills,
     phase: RwLock<Phase>,
 }
@@ -133,7 +132,6 @@ impl Present {
     }
 
     /// Whether this node may be told to hold itself apart ([`Present::drill_isolate`]).
-    #[allow(dead_code, reason = "the API begins drills next")]
     pub fn may_drill(&self) -> bool {
         self.drills.may()
     }
@@ -142,13 +140,11 @@ impl Present {
     ///
     /// # Errors
     /// [`DrillRefused`]: not allowed, or not 1 s to 10 min.
-    #[allow(dead_code, reason = "the API begins drills next")]
     pub fn drill_isolate(&self, how_long: Duration) -> Result<u64, DrillRefused> {
         self.drills.isolate(how_long)
     }
 
     /// Until when the drill lasts that runs now, in milliseconds since 1970.
-    #[allow(dead_code, reason = "the API begins drills next")]
     pub fn drill(&self) -> Option<u64> {
         self.drills.until_ms()
     }

@@ -11,12 +11,12 @@
 //! | `protocol` | the thread that runs the protocol |
 //! | `greeting` | a member asks its seeds whether they are of its cluster |
 //! | `limits` | connections, by the files that may be open |
+//! | `repairs` | what people see and ask of repair, and drills |
 //! | `requests` | how long clients' requests take |
 //! | `service` | what the HTTP API asks of the node |
 //! | `wires` | the transport's own thread |
 
 mod clock;
-#[allow(dead_code, reason = "the API begins drills next")]
 mod drill;
 mod files;
 mod greeting;
@@ -25,6 +25,7 @@ mod looking;
 mod member;
 mod news;
 mod protocol;
+mod repairs;
 mod requests;
 mod service;
 mod wires;

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gossip::clock::NeedReservation;
@@ -12,8 +13,9 @@ use gossip::coordinator::{self, NewValue, Refusal, WriteLimits};
 use gossip::core::{Event, MemberStatus, Serving, Status};
 use gossip::liveness::LivenessState;
 use http_api::{
-    ClusterView, DeleteRequest, Deleted, Limits, ListItem, ListPage, ListRequest, Liveness, MemberView,
-    NodeView, PutRequest, Read, Readiness, RepairView, Service, ServiceError, Version, Written,
+    ClusterView, DeleteRequest, Deleted, DrillsView, Limits, ListItem, ListPage, ListRequest, Liveness,
+    MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun, RepairView, RepairsView, Service,
+    ServiceError, Version, Written,
 };
 use model::{Context, Dot, Entry, Expiry, Hlc, Key, Sibling, context_token};
 use storage::{StoreError, UpdateError};
@@ -228,6 +230,26 @@ impl Service for NodeService {
 
     fn cluster(&self) -> impl Future<Output = ClusterView> + Send {
         std::future::ready(self.present.cluster_view())
+    }
+
+    fn repairs(&self) -> impl Future<Output = RepairsView> + Send {
+        std::future::ready(self.present.repairs_view())
+    }
+
+    async fn repair(&self, peer: String) -> Result<RepairBegun, ServiceError> {
+        let member = self.present.member().ok_or_else(|| self.not_ready())?;
+        if matches!(member.status.borrow().serving, Serving::Removed | Serving::Stopping) {
+            return Err(self.not_ready());
+        }
+        member.repair_with(&peer).await
+    }
+
+    fn drills(&self) -> DrillsView {
+        self.present.drills_view()
+    }
+
+    fn isolate(&self, time: Duration) -> Result<DrillsView, ServiceError> {
+        self.present.isolate(time)
     }
 
     fn ready(&self) -> Readiness {

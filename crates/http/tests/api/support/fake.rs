@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_api::{
-    ClusterView, DeleteRequest, Deleted, Limits, ListItem, ListPage, ListRequest, Liveness, MemberView,
-    NodeView, PutRequest, Read, Readiness, RepairView, Service, ServiceError, Version, Written,
+    Brake, ClusterView, DeleteRequest, Deleted, DrillsView, GovernorView, Limits, ListItem, ListPage,
+    ListRequest, Liveness, MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun, RepairMethod,
+    RepairOutcome, RepairPhase, RepairView, RepairsView, Service, ServiceError, SessionView, Version,
+    Written,
 };
 use model::{ClusterId, Dot, Hlc, Key, NodeId, WriterId};
 
@@ -27,6 +29,10 @@ pub struct State {
     pub entries: BTreeMap<Vec<u8>, Vec<Version>>,
     clock: u64,
     pub fail: Option<Failure>,
+    /// What was asked for by POST: peers, and times of isolation.
+    pub repairs: Vec<String>,
+    pub drills: Vec<Duration>,
+    pub drills_refused: bool,
 }
 
 #[derive(Clone)]
@@ -185,6 +191,56 @@ impl Service for Fake {
         }
     }
 
+    async fn repairs(&self) -> RepairsView {
+        let governor = GovernorView {
+            limit_bytes_per_second: Some(50_000_000),
+            brake: Brake::Cap,
+            reason: "the operator's limit".into(),
+            rate_bytes_per_second: 108_000,
+            p99_us: Some(900),
+            baseline_p99_us: None,
+        };
+        RepairsView {
+            node: "a".into(),
+            node_id: NodeId(1),
+            now_ms: 1_700_000_001_000,
+            repairs: vec![running(), ended()],
+            checks: 7,
+            failures: BTreeMap::from([("timed out".to_owned(), 2)]),
+            governor: Some(governor),
+        }
+    }
+
+    async fn repair(&self, peer: String) -> Result<RepairBegun, ServiceError> {
+        self.enter().await?;
+        self.state.lock().unwrap().repairs.push(peer.clone());
+        match peer.as_str() {
+            "a" => Err(ServiceError::NotAPeer { name: peer }),
+            "b" => Ok(RepairBegun { peer, peer_id: NodeId(2), since_ms: 1_700_000_000_000 }),
+            "c" => Err(ServiceError::MemberDown { name: peer }),
+            _ => Err(ServiceError::NoSuchMember { name: peer, members: vec!["a".into(), "b".into()] }),
+        }
+    }
+
+    fn drills(&self) -> DrillsView {
+        let state = self.state.lock().unwrap();
+        let time = state.drills.last().map(|time| u64::try_from(time.as_millis()).unwrap());
+        DrillsView {
+            node: "a".into(),
+            allowed: !state.drills_refused,
+            isolated_until_ms: time.map(|time| 1_700_000_000_000 + time),
+            remaining_ms: time,
+        }
+    }
+
+    fn isolate(&self, time: Duration) -> Result<DrillsView, ServiceError> {
+        if self.state.lock().unwrap().drills_refused {
+            return Err(ServiceError::DrillsNotAllowed);
+        }
+        self.state.lock().unwrap().drills.push(time);
+        Ok(self.drills())
+    }
+
     fn ready(&self) -> Readiness {
         if self.not_ready.load(Ordering::SeqCst) {
             return Readiness::no("This node has not joined a cluster yet.");
@@ -194,5 +250,52 @@ impl Service for Fake {
 
     fn limits(&self) -> Limits {
         Limits { value_bytes_max: VALUE_BYTES_MAX }
+    }
+}
+
+fn running() -> SessionView {
+    SessionView {
+        id: "0000000000000001-9".into(),
+        peer: "b".into(),
+        peer_id: NodeId(2),
+        initiated: true,
+        started_ms: 1_700_000_000_500,
+        elapsed_ms: 500,
+        elapsed_us: 500_250,
+        phase: RepairPhase::Exchanging,
+        outcome: None,
+        failure: None,
+        method: Some(RepairMethod::Sketch),
+        reason: "about 900 keys differ: cheapest by sketch".into(),
+        estimate: 900,
+        found: 880,
+        sent: 200,
+        received: 20,
+        bytes_sent: 40_000,
+        bytes_received: 14_000,
+        bytes_find: 12_000,
+        bytes_names: 9_000,
+        bytes_ideal: 30_000,
+        round_trips: 2,
+        frames: 40,
+        rate_bytes_per_second: 108_000,
+        remaining_ms: Some(1_500),
+    }
+}
+
+fn ended() -> SessionView {
+    SessionView {
+        id: "0000000000000002-4".into(),
+        initiated: false,
+        started_ms: 1_700_000_000_000,
+        elapsed_ms: 300,
+        phase: RepairPhase::Ended,
+        outcome: Some(RepairOutcome::Aborted),
+        failure: Some("the peer lost its frozen view".into()),
+        method: None,
+        reason: String::new(),
+        rate_bytes_per_second: 0,
+        remaining_ms: None,
+        ..running()
     }
 }
