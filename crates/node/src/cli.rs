@@ -3,6 +3,7 @@
 mod bench;
 mod delete;
 mod dev;
+mod drill;
 mod endpoint;
 mod error;
 mod get;
@@ -13,6 +14,8 @@ mod list;
 mod members;
 mod output;
 mod put;
+mod repair;
+mod repairs;
 mod serve;
 mod siblings;
 mod signals;
@@ -43,6 +46,9 @@ enum Command {
     List(list::List),
     Status(status::Status),
     Members(members::Members),
+    Repairs(repairs::Repairs),
+    Repair(repair::Repair),
+    Drill(drill::Drill),
     Import(import::Import),
     Bench(bench::Bench),
     Health(health::Health),
@@ -86,6 +92,9 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::List(arguments) => list::run(arguments).await,
         Command::Status(arguments) => status::run(arguments).await,
         Command::Members(arguments) => members::run(arguments).await,
+        Command::Repairs(arguments) => repairs::run(arguments).await,
+        Command::Repair(arguments) => repair::run(arguments).await,
+        Command::Drill(arguments) => drill::run(arguments).await,
         Command::Import(arguments) => import::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Health(arguments) => health::run(arguments).await,

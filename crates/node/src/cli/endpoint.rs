@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use client::{Client, ClientOptions, ClusterView, Error, Page, PutOptions, Read, Siblings, Written};
+use client::{
+    Client, ClientOptions, ClusterView, Drills, Error, Page, PutOptions, Read, RepairBegun, Repairs,
+    Siblings, Written,
+};
 use model::Key;
 
 use super::error::CliError;
@@ -32,6 +35,12 @@ impl Endpoints {
     /// A client for them. Connects to none yet.
     pub(crate) fn connect(&self) -> Result<Remote, CliError> {
         Remote::with(&self.endpoint, ClientOptions::default())
+    }
+
+    /// A client for each of them alone.
+    pub(crate) fn each(&self) -> Result<Vec<Remote>, CliError> {
+        let one = |endpoint: &String| Remote::with(std::slice::from_ref(endpoint), ClientOptions::default());
+        self.endpoint.iter().filter(|endpoint| !endpoint.trim().is_empty()).map(one).collect()
     }
 
     /// The same, where every answer must come within a time.
@@ -106,6 +115,20 @@ impl Remote {
 
     pub(crate) async fn cluster(&self) -> Result<ClusterView, CliError> {
         self.client.cluster().await.map_err(explained)
+    }
+
+    pub(crate) async fn repairs(&self) -> Result<Repairs, CliError> {
+        self.client.repairs().await.map_err(explained)
+    }
+
+    /// Begins a session with a member of this name or id.
+    pub(crate) async fn repair(&self, peer: &str) -> Result<RepairBegun, CliError> {
+        self.client.repair(peer).await.map_err(explained)
+    }
+
+    /// Cuts the node off from the others for so long.
+    pub(crate) async fn drill_isolate(&self, time: Duration) -> Result<Drills, CliError> {
+        self.client.drill_isolate(time).await.map_err(explained)
     }
 
     /// An error says why the node is not ready.
