@@ -146,7 +146,11 @@ fn the_cost_of_a_repair() {
         // Where less differs, the openings and the last frames weigh more.
         assert!(differ < 100 || ratio <= 1.3, "{ratio} times the ideal");
         // Keys that share a unit of the sketch with one that differs are named as well.
-        assert!((differ..=differ + differ / 100).contains(&(report.found as usize)), "{} named", report.found);
+        assert!(
+            (differ..=differ + differ / 100).contains(&(report.found as usize)),
+            "{} named",
+            report.found
+        );
     }
     insta::assert_snapshot!(table);
 }

@@ -35,7 +35,6 @@ impl Core {
                 self.proven(&session, env);
             }
             Ending::More => {
-                // One of the two goes on at once; were it both, the openings would cross.
                 tracing::info!(peer = %name, named = tally.named, sent = tally.sent, received = tally.received, ms, "repaired in part, going on");
                 self.schedule.soon(peer, env.now.mono);
             }

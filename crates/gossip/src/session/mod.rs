@@ -32,7 +32,7 @@ mod flow;
 mod frames;
 mod incoming;
 mod machine;
-mod packed;
+pub mod packed;
 mod report;
 mod table;
 
@@ -45,7 +45,6 @@ use crate::roster::Roster;
 pub use frames::{AbortReason, Close, Names, Open, Opened, SessionFrame, SessionId, Stability};
 pub use machine::{Begin, Session, Turn};
 pub use merkle::Prefer;
-pub use packed::Malformed;
 pub use report::{Account, Outcome, Report, SessionMethod, SessionPhase, Way};
 pub use table::{Schedule, SessionConfig};
 
@@ -113,7 +112,7 @@ pub enum Failure {
     Protocol(&'static str),
     /// The peer's names, wants or data cannot be read.
     #[error("the peer sent what cannot be read: {0}")]
-    Form(Malformed),
+    Form(packed::Malformed),
     /// The peer's search messages do not hold together.
     #[error("the search failed: {0}")]
     Find(#[from] merkle::FindError),

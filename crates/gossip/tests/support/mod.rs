@@ -74,6 +74,11 @@ pub struct Cluster {
     pub config: CoreConfig,
     pub loss: f64,
     pub cut: BTreeSet<NodeId>,
+    /// A member that a test speaks for: its core sends heartbeats alone, and what is sent to it is kept here.
+    pub hijacked: Option<NodeId>,
+    pub intercepted: VecDeque<(NodeId, Frame)>,
+    /// Changes the bytes of session frames that this member sends.
+    pub mangled: Option<(NodeId, f64)>,
     pub traffic: Traffic,
     pub trace: Vec<String>,
     pub tracing: bool,
@@ -100,6 +105,9 @@ impl Cluster {
             config,
             loss: 0.0,
             cut: BTreeSet::new(),
+            hijacked: None,
+            intercepted: VecDeque::new(),
+            mangled: None,
             traffic: Traffic::default(),
             trace: Vec::new(),
             tracing: false,
@@ -225,7 +233,17 @@ impl Cluster {
             (node.life, std::mem::take(&mut node.gated), std::mem::take(&mut node.awaited));
         for (to, frame, after) in gated {
             assert!(after <= self.nodes[&at].store.durable());
-            let bytes = wire::encode(&frame).unwrap();
+            if self.hijacked == Some(to) {
+                self.intercepted.push_back((at, frame));
+                continue;
+            }
+            if self.hijacked == Some(at) {
+                continue;
+            }
+            let mut bytes = wire::encode(&frame).unwrap();
+            if matches!(frame, Frame::Session { .. }) && self.mangled.is_some_and(|(from, _)| from == at) {
+                bytes = self.mangle(&bytes);
+            }
             self.traffic.frames += 1;
             self.traffic.bytes += bytes.len() as u64;
             if matches!(frame, Frame::Session { .. }) {
@@ -233,13 +251,36 @@ impl Cluster {
                 self.traffic.session_bytes += bytes.len() as u64;
             }
             if self.tracing {
-                self.trace.push(format!("{at} -> {to}: {} bytes {:.60}", bytes.len(), format!("{frame:?}")));
+                self.trace.push(format!("{at} -> {to}: {} bytes {:.160}", bytes.len(), format!("{frame:?}")));
             }
             self.post(at, to, Packet::Frame { from: at, life, bytes });
         }
         for (op, _) in awaited {
             self.event(at, Event::Durable { op });
         }
+    }
+
+    /// A frame of the hijacked member.
+    pub fn inject(&mut self, from: NodeId, to: NodeId, frame: Frame) {
+        let bytes = wire::encode(&frame).unwrap();
+        let (life, frame) = (self.nodes[&from].life, wire::decode(&bytes).unwrap());
+        self.event(to, Event::Frame { from, life, frame });
+    }
+
+    fn mangle(&mut self, bytes: &Bytes) -> Bytes {
+        let mut bytes = bytes.to_vec();
+        let often = self.mangled.map_or(0.0, |(_, often)| often);
+        // The version and the id of the session stay: what is changed is what is said in it.
+        if bytes.len() > 24 && self.rng.random_bool(often) {
+            let at = self.rng.random_range(22..bytes.len());
+            match self.rng.random_range(0..4) {
+                0 => bytes[at] ^= 1 << self.rng.random_range(0..8),
+                1 => bytes[at] = self.rng.random(),
+                2 => bytes.truncate(at),
+                _ => bytes.insert(at, self.rng.random()),
+            }
+        }
+        bytes.into()
     }
 
     fn post(&mut self, from: NodeId, to: NodeId, packet: Packet) {
@@ -277,8 +318,14 @@ impl Cluster {
                 match packet {
                     Packet::Heartbeat(bytes) => self.event(to, Event::Heartbeat { bytes }),
                     Packet::Frame { from, life, bytes } => {
-                        let frame = wire::decode(&bytes).unwrap();
-                        self.event(to, Event::Frame { from, life, frame });
+                        match wire::decode(&bytes) {
+                            Ok(frame) => self.event(to, Event::Frame { from, life, frame }),
+                            // As the driver does it: the connection ends, on both sides.
+                            Err(_) => {
+                                self.event(to, Event::Disconnected { peer: from });
+                                self.event(from, Event::Disconnected { peer: to });
+                            }
+                        }
                     }
                 }
             } else if let Some((_, node)) = wake {
