@@ -19,8 +19,7 @@ const FLUSH_AT_LATEST: Duration = Duration::from_secs(1);
 pub type WhenDurable = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// A thread that makes a store's writes durable. While one flush runs, those who come wait for the next,
-/// which serves them all. Dropping it flushes what is left, notes the clean
-/// stop (see [`Store::note_clean_stop`]), and ends the thread.
+/// which serves them all. Dropping it flushes what is left and ends the thread.
 pub struct Flusher {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -116,9 +115,6 @@ impl Shared {
             let flushed = self.store.flush();
             self.release(flushed);
             if ending {
-                if let Err(error) = self.store.note_clean_stop() {
-                    tracing::warn!(%error, "the next opening verifies every record");
-                }
                 return self.release(Err(StoreError::FlusherGone));
             }
         }

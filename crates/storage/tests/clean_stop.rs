@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::*;
 use model::{Entry, Key};
-use storage::{Batch, Engine, Flusher, MemoryEngine, Part, SledEngine, SledOptions, Space, Store};
+use storage::{Batch, Engine, MemoryEngine, Part, SledEngine, SledOptions, Space, Store};
 
 const AT: &[u8] = b"clean stop";
 
@@ -40,10 +40,9 @@ fn check(store: &Store, map: &Map, verified: bool) {
 /// Filled and cleanly stopped, on the engine in memory.
 fn stopped() -> (Arc<MemoryEngine>, Map) {
     let engine = Arc::new(MemoryEngine::new());
-    let store = Arc::new(open(engine.clone()));
-    let flusher = Flusher::spawn(store.clone()).unwrap();
+    let store = open(engine.clone());
     store.merge(&rows()).unwrap();
-    drop(flusher);
+    store.note_clean_stop().unwrap();
     assert_eq!((engine.unflushed(), store.durable()), (0, store.written()));
     (engine, map_of(&rows()))
 }
@@ -185,10 +184,10 @@ fn an_engine_put_back_to_an_earlier_state_is_read_as_it_is() {
     let rows = rows();
     let mut notes = Vec::new();
     for (part, saved) in [(&rows[..2_000], &early), (&rows[2_000..], &late)] {
-        let store = Arc::new(open(opened()));
-        let flusher = Flusher::spawn(store.clone()).unwrap();
+        let store = open(opened());
         store.merge(part).unwrap();
-        drop((flusher, store));
+        store.note_clean_stop().unwrap();
+        drop(store);
         let engine = opened();
         notes.push(engine.get(Space::Notes, AT).unwrap().unwrap());
         drop(engine);

@@ -163,9 +163,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let _ = server.await;
     node.transport.shutdown(LEAVE_TIME_MAX).await;
     let Some(member) = node.present.member() else { return ended };
-    let flushed = tokio::task::spawn_blocking(move || member.store.flush()).await;
+    // Nothing is written from here on.
+    let flushed = tokio::task::spawn_blocking(move || member.store.note_clean_stop()).await;
     ended.and(match flushed {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Fatal::Failed(error.to_string())),
         Err(error) => Err(Fatal::Failed(format!("the last flush did not end: {error}"))),
     })
