@@ -181,9 +181,9 @@ fn sections_are_bounded_in_rows_and_bytes() {
     let rows = |from: u16, count: u16, bytes| -> Vec<(Key, Entry)> {
         (from..from + count).map(|number| version(number, 1, bytes)).collect()
     };
-    assert_eq!(applies(&rows(0, 256, 10)), 1);
-    assert_eq!(applies(&rows(0, 256, 10)), 0, "nothing is written where nothing changes");
-    assert_eq!(applies(&rows(1_000, 257, 10)), 2);
+    assert_eq!(applies(&rows(0, 128, 10)), 1);
+    assert_eq!(applies(&rows(0, 128, 10)), 0, "nothing is written where nothing changes");
+    assert_eq!(applies(&rows(1_000, 129, 10)), 2);
     assert_eq!(applies(&rows(2_000, 10, 100_000)), 4);
     assert_eq!(applies(&rows(3_000, 2, 1_000_000)), 2);
     assert_eq!(applies(&[]), 0);

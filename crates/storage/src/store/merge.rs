@@ -8,11 +8,11 @@ use model::{Entry, Key};
 use crate::engine::{Batch, Part, Space};
 use crate::store::{Held, Seq, State, Store, StoreError, growth, record};
 
-/// Entries merged in one critical section at most. A client's write may have to wait for one section: for 2 to
-/// 4 ms on the engine on disk.
-pub(super) const ROWS_A_SECTION: usize = 256;
+/// Entries merged in one critical section at most. A client's write may have to wait for one section: for about
+/// 2 ms on the engine on disk.
+const ROWS_A_SECTION: usize = 128;
 /// Bytes of entries merged in one critical section, about, unless a single one has more.
-pub(super) const BYTES_A_SECTION: usize = 256 << 10;
+const BYTES_A_SECTION: usize = 256 << 10;
 /// At most so many misses in a row before it is asked again what lies ahead.
 const PATIENCE_MAX: u32 = 64;
 

@@ -79,6 +79,13 @@ struct State {
     views_made: u64,
 }
 
+/// What was there before a write.
+#[derive(Clone, Copy)]
+struct Was {
+    digest: Option<u128>,
+    live: bool,
+}
+
 /// A record as it was read: none where there is none.
 struct Held {
     digest: Option<u128>,
@@ -108,13 +115,15 @@ impl Store {
         decide: impl FnOnce(Entry) -> Result<Option<Entry>, E>,
     ) -> Result<Updated, UpdateError<E>> {
         let mut state = self.lock_to_write()?;
-        let at = record::entry_key(key.token().0, key.as_bytes());
+        let token = key.token().0;
+        let at = record::entry_key(token, key.as_bytes());
         let held = self.read(key, &at)?;
+        let was = Was { digest: held.digest, live: !held.entry.siblings().is_empty() };
         let unchanged = |entry| Updated { entry, seq: self.counted(), changed: false };
-        let Some(next) = decide(held.entry.clone()).map_err(UpdateError::Decision)? else {
-            return Ok(unchanged(held.entry));
+        let Some(next) = decide(held.entry).map_err(UpdateError::Decision)? else {
+            return Ok(unchanged(self.read(key, &at)?.entry));
         };
-        match self.replace(&mut state, key, at, &held, &next)? {
+        match self.replace(&mut state, (key, token, at), was, &next)? {
             Some(seq) => Ok(Updated { entry: next, seq, changed: true }),
             None => Ok(unchanged(next)),
         }
@@ -231,31 +240,29 @@ impl Store {
         Ok(Held { digest: Some(digest), entry })
     }
 
-    /// Writes `next` where `held` is, unless they are the same, and moves everything along with it.
+    /// Writes `next` where `was` is, unless they are the same, and moves everything along with it.
     fn replace(
         &self,
         state: &mut State,
-        key: &Key,
-        at: Box<[u8]>,
-        held: &Held,
+        (key, token, at): (&Key, u64, Box<[u8]>),
+        was: Was,
         next: &Entry,
     ) -> Result<Option<Seq>, StoreError> {
         let digest = (!next.is_blank()).then(|| next.digest(key, &self.digest_key));
-        if digest == held.digest {
+        if digest == was.digest {
             return Ok(None);
         }
-        let batch = writes(key, at, held, next, digest);
+        let batch = writes(key, at, was, next, digest);
         self.engine.apply(&batch).map_err(|error| self.stop(&format!("a write failed: {error}")))?;
-        let token = key.token().0;
-        state.tree.change(token, held.digest, digest);
-        if held.digest.is_some() {
-            *state.counts.of(held.is_live()) -= 1;
+        state.tree.change(token, was.digest, digest);
+        if was.digest.is_some() {
+            *state.counts.of(was.live) -= 1;
         }
         if digest.is_some() {
             *state.counts.of(!next.siblings().is_empty()) += 1;
         }
         for view in state.views.values_mut() {
-            view.record(token, key.as_bytes(), held.digest, digest);
+            view.record(token, key.as_bytes(), was.digest, digest);
         }
         let seq = self.count(1);
         self.grow(state, growth::ENTRIES_A_WRITE)?;
@@ -264,17 +271,17 @@ impl Store {
 }
 
 /// The writes that turn one record into another, in the order that makes any prefix harmless.
-fn writes(key: &Key, at: Box<[u8]>, held: &Held, next: &Entry, digest: Option<u128>) -> Batch {
-    let (was_live, is_live) = (held.is_live(), !next.siblings().is_empty());
+fn writes(key: &Key, at: Box<[u8]>, was: Was, next: &Entry, digest: Option<u128>) -> Batch {
+    let is_live = !next.siblings().is_empty();
     let mut batch = Batch::new();
-    if is_live && !was_live {
+    if is_live && !was.live {
         batch.put(Space::Names, key.as_bytes(), &b""[..]);
     }
     match digest {
         Some(digest) => batch.put(Space::Entries, at, record::write(next, digest)),
         None => batch.remove(Space::Entries, at),
     };
-    if was_live && !is_live {
+    if was.live && !is_live {
         batch.remove(Space::Names, key.as_bytes());
     }
     batch
@@ -290,9 +297,5 @@ impl Counts {
 impl Held {
     fn nothing() -> Held {
         Held { digest: None, entry: Entry::default() }
-    }
-
-    fn is_live(&self) -> bool {
-        !self.entry.siblings().is_empty()
     }
 }
