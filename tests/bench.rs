@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Ran, mangrove, run};
+use support::{Cluster, QUICK, Ran, mangrove, run};
 
 /// A benchmark starts nodes several times over.
 const LONG: Duration = Duration::from_secs(240);
@@ -81,4 +81,73 @@ fn a_load_is_measured_on_nodes_of_its_own() {
     let phase = &objects(&ran)[0];
     assert!((90..=101).contains(&phase["requests"].as_u64().unwrap()), "{phase:#}");
     assert_eq!(phase["failed"], 0);
+}
+
+#[test]
+fn a_repair_is_measured_on_nodes_of_its_own() {
+    let home = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let chart = outside.path().join("chart.svg");
+    let ran = bench(
+        home.path(),
+        &[
+            "repair",
+            "--keys",
+            "2000",
+            "--differ",
+            "0,10,100",
+            "--repeat",
+            "1",
+            "--json",
+            "--plot",
+            chart.to_str().unwrap(),
+        ],
+    )
+    .expect(0);
+    let rows = objects(&ran);
+    let differ: Vec<u64> = rows.iter().map(|row| row["differ"].as_u64().unwrap()).collect();
+    // The first is the node that had nothing.
+    assert_eq!(differ, [2_000, 0, 10, 100], "{}", ran.text());
+    for row in &rows {
+        let number = |name: &str| row[name].as_f64().unwrap_or_else(|| panic!("no {name} in {row:#}"));
+        assert_eq!((&row["keys"], &row["rtt_ms"], &row["nodes"]), (&2_000.into(), &0.into(), &2.into()));
+        assert!(number("wall_ms") > 0.0 && number("cpu_ms") > 0.0, "{row:#}");
+        let (find, total, ideal) = (number("bytes_find"), number("bytes_total"), number("bytes_ideal"));
+        assert!(find <= total && ideal <= total && total > 0.0, "{row:#}");
+        if number("differ") > 0.0 {
+            assert!(number("keys_per_second") > 0.0 && ideal > 100.0 * number("differ"), "{row:#}");
+            assert!(number("found") >= number("differ"), "{row:#}");
+        } else {
+            assert_eq!((ideal, number("round_trips")), (0.0, 1.0), "{row:#}");
+        }
+    }
+    assert!(fs::read_to_string(&chart).unwrap().contains("<polyline"));
+    is_empty(home.path());
+}
+
+#[test]
+fn a_running_cluster_is_measured_from_outside_where_it_takes_drills() {
+    let cluster = Cluster::start(3, &[QUICK, &["--allow-drills"]].concat());
+    let urls: Vec<String> = (0..3).map(|index| format!("http://{}", cluster.api(index).address)).collect();
+    let arguments = [
+        "bench",
+        "repair",
+        "--cluster",
+        &urls.join(","),
+        "--keys",
+        "200",
+        "--differ",
+        "20",
+        "--repeat",
+        "1",
+        "--isolate",
+        "3s",
+        "--json",
+    ];
+    let ran = run(mangrove().args(arguments), LONG).expect(0);
+    let rows = objects(&ran);
+    assert_eq!((&rows[0]["differ"], &rows[0]["cpu_ms"]), (&20.into(), &Value::Null));
+    assert!(rows[0]["wall_ms"].as_f64().unwrap() < 60_000.0, "{}", ran.text());
+    assert!(rows[0]["bytes_ideal"].as_f64().unwrap() > 2_000.0, "{}", ran.text());
+    cluster.wait_equal_roots();
 }
