@@ -25,7 +25,8 @@ const HELP: &str = "HTTP on one node beside other servers.
   --clients N      connections                      [64]
   --keys N         keys, written beforehand         [20000]
   --value-size N   bytes of a value                 [128]
-  --only TEXT      parts whose name contains this: GET, PUT interval, PUT fsync
+  --only TEXT      parts whose name contains this: GET, PUT interval, PUT fsync;
+                   TEXT or http/TEXT alone says the same
   --json           one object a row instead of a table";
 
 /// What is to be run.
@@ -90,6 +91,10 @@ impl Options {
                 "--value-size" => options.value_bytes = number(value()?, 0, 1 << 20)? as usize,
                 "--only" => options.only = Some(value()?.to_owned()),
                 "--json" => options.json = true,
+                // A name to choose by, as criterion takes it.
+                name if !name.starts_with('-') => {
+                    options.only = Some(name.strip_prefix("http/").unwrap_or(name).to_owned());
+                }
                 other => return Err(format!("there is no {other}; see --help")),
             }
         }

@@ -7,7 +7,7 @@ pub const HELP: &str = "The same reconciliation, by Mangrove and by others.
 
   --keys N          keys in common                       [1000000]
   --differ A,B,...  keys that differ, several runs       [0,1,100,1000,10000,100000]
-  --only TEXT       methods whose name contains this
+  --only TEXT       methods whose name contains this; TEXT or peers/TEXT alone says the same
   --no-upkeep       leave out what a write and a key cost
   --json            one object a row instead of a table
 
@@ -66,6 +66,10 @@ impl Options {
                 "--no-upkeep" => options.upkeep = false,
                 "--json" => options.json = true,
                 "--help" | "-h" => return Ok(None),
+                // A name to choose by, as criterion takes it.
+                name if !name.starts_with('-') => {
+                    options.only = Some(name.strip_prefix("peers/").unwrap_or(name).to_owned());
+                }
                 other => return Err(format!("there is no {other}; see --help")),
             }
         }

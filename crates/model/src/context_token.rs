@@ -53,7 +53,9 @@ fn mac(with: &TokenKey, cluster: &ClusterId, key: &Key, body: &[u8]) -> [u8; MAC
 
 /// The token of this context for this key.
 pub fn mint(with: &TokenKey, cluster: &ClusterId, key: &Key, context: &Context) -> String {
-    let mut bytes = vec![VERSION];
+    // Version, floor and number, 16 a component, MAC.
+    let mut bytes = Vec::with_capacity(1 + 12 + 16 * context.components() + MAC_BYTES);
+    bytes.push(VERSION);
     canonical::context(&mut bytes, context);
     let mac = mac(with, cluster, key, bytes.get(1..).unwrap_or_default());
     bytes.extend_from_slice(&mac);
