@@ -255,8 +255,8 @@ fn about_members(error: &ServiceError) -> Problem {
         ServiceError::MemberDown { name } => Problem::new(
             Kind::MemberDown,
             format!(
-                "{name} does not answer, so there is nobody to compare with. Start it; once it is back, a session \
-                 begins by itself."
+                "{name} does not answer, so there is nobody to compare with. Start it, or let it be reached again: a \
+                 session then begins by itself."
             ),
         ),
         _ => Problem::new(

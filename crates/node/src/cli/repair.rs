@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const ASK_EVERY: Duration = Duration::from_secs(3);
 
 /// How long a session may take to begin, and a node to answer again.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Repair one node with one of its peers now, and show how it goes
 #[derive(Debug, Args)]
@@ -78,7 +78,11 @@ async fn to_the_end(
                     bar.show(&session);
                     quiet_since = Instant::now();
                 }
-                State::Waiting => {}
+                State::Waiting { first: Some(first) } => {
+                    bar.wait_for(&first);
+                    quiet_since = Instant::now();
+                }
+                State::Waiting { first: None } => {}
                 State::OtherNode => {
                     let why = "another node answers now; name the one to repair alone with --endpoint";
                     return Err(CliError::Failed(why.to_owned()));
@@ -89,7 +93,8 @@ async fn to_the_end(
         }
         if quiet_since.elapsed() >= PATIENCE {
             return Err(CliError::Failed(format!(
-                "no session with {} has begun within {} s; the node's log says why, and: mangrove repairs",
+                "no session with {} has begun within {} s: it may repair with another all the time, or not be reached; the logs \
+                 say why, and: mangrove repairs",
                 output::harmless(&begun.peer),
                 PATIENCE.as_secs()
             )));

@@ -30,9 +30,19 @@ impl Bar {
     }
 
     pub(super) fn show(&mut self, session: &RepairSession) {
-        let text = text(session);
+        let position = share(session).map_or(0, |share| (share * WHOLE as f64) as u64);
+        self.say(position, text(session));
+    }
+
+    /// The node repairs with another first.
+    pub(super) fn wait_for(&mut self, first: &str) {
+        let text = format!("waits until the session with {} has ended", output::harmless(first));
+        self.say(0, text);
+    }
+
+    fn say(&mut self, position: u64, text: String) {
         if let Some(bar) = &self.bar {
-            bar.set_position(share(session).map_or(0, |share| (share * WHOLE as f64) as u64));
+            bar.set_position(position);
             bar.set_message(text);
         } else if !self.silent && self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();

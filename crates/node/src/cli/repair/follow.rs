@@ -25,8 +25,11 @@ pub(super) struct Follow {
 
 /// How far it is.
 pub(super) enum State {
-    /// No session runs; one must come.
-    Waiting,
+    /// No session runs that does it; one must come.
+    Waiting {
+        /// The node repairs with this one first.
+        first: Option<String>,
+    },
     /// A session runs.
     Running(Box<RepairSession>),
     /// It is over.
@@ -76,12 +79,15 @@ impl Follow {
             }
         }
         let newest = self.seen.values().max_by_key(|session| (session.outcome.is_none(), session.started_ms));
+        // A node repairs with one other at a time.
+        let first = view.repairs.iter().find(|session| session.outcome.is_none());
+        let waiting = || State::Waiting { first: first.map(|session| session.peer.clone()) };
         match newest {
-            None => State::Waiting,
+            None => waiting(),
             Some(session) => match session.outcome {
                 None => State::Running(Box::new(session.clone())),
                 // The next one begins by itself.
-                Some(RepairOutcome::More | RepairOutcome::Busy) => State::Waiting,
+                Some(RepairOutcome::More | RepairOutcome::Busy) => waiting(),
                 Some(RepairOutcome::Identical) => State::Ended(Box::new(self.summary(session, None))),
                 Some(RepairOutcome::Aborted | RepairOutcome::Failed | RepairOutcome::Unknown) => {
                     let why = session.failure.clone().unwrap_or_else(|| "it does not say why".to_owned());
@@ -173,7 +179,8 @@ mod tests {
     fn ended_as(state: State) -> String {
         match state {
             State::Ended(summary) => summary.sentence(),
-            State::Waiting => "waiting".into(),
+            State::Waiting { first: None } => "waiting".into(),
+            State::Waiting { first: Some(first) } => format!("waiting for {first}"),
             State::Running(session) => format!("running {}", session.id),
             State::OtherNode => "another node".into(),
         }
@@ -183,8 +190,10 @@ mod tests {
     fn sessions_with_others_and_of_before_are_not_the_one_asked_for() {
         let mut follow = follow(&["old"]);
         let before = session("before", SINCE - 1, Some(RepairOutcome::Identical));
-        let other = RepairSession { peer_id: NodeId(3), ..session("other", SINCE + 1, None) };
-        assert_eq!(ended_as(follow.look(&view(vec![other, before.clone()]))), "waiting");
+        assert_eq!(ended_as(follow.look(&view(vec![before.clone()]))), "waiting");
+        let other =
+            RepairSession { peer_id: NodeId(3), peer: "n3".into(), ..session("other", SINCE + 1, None) };
+        assert_eq!(ended_as(follow.look(&view(vec![other, before.clone()]))), "waiting for n3");
         // One that ran already is.
         let old = session("old", SINCE - 1, None);
         assert_eq!(ended_as(follow.look(&view(vec![old, before]))), "running old");

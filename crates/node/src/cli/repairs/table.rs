@@ -7,6 +7,9 @@ use super::super::output::{Colour, Coloured, Screen, bytes_shown, harmless};
 /// How many cells a progress bar has.
 const BAR_CELLS: usize = 16;
 
+/// How many sessions that ended are shown; `--json` has all that the node remembers.
+const RECENT_SHOWN: usize = 12;
+
 /// What stands where nothing is known.
 const UNKNOWN: &str = "-";
 
@@ -28,8 +31,12 @@ pub(super) fn text(screen: Screen, view: &Repairs) -> String {
             "recent", "begun by", "ended", "outcome", "by", "found", "sent", "received", "bytes", "overhead",
             "took", "why",
         ];
-        let rows = ended.iter().map(|session| ended_cells(session, view)).collect();
+        let rows = ended.iter().take(RECENT_SHOWN).map(|session| ended_cells(session, view)).collect();
         text.push_str(&screen.table(&header, rows));
+        if let Some(more) = ended.len().checked_sub(RECENT_SHOWN).filter(|more| *more > 0) {
+            text.push_str(&screen.paint(Colour::Dim, &format!("and {more} more: see --json")));
+            text.push('\n');
+        }
         text.push('\n');
     }
     text.push_str(&sentence(view));
@@ -322,6 +329,13 @@ pub(crate) mod tests {
         besides, 1204 sessions of n1 found equal roots; failed so far: timed out (2)
         repair may go as fast as it can; p99 1.2 ms, without repair 0.9 ms
         ");
+    }
+
+    #[test]
+    fn only_the_latest_are_shown() {
+        let text = text(Screen::PLAIN, &view(vec![ended(); 15]));
+        assert_eq!(text.matches("identical").count(), 12);
+        assert!(text.contains("\nand 3 more: see --json\n"), "{text}");
     }
 
     #[test]
