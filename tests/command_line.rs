@@ -215,7 +215,10 @@ fn what_the_program_cannot_read_is_refused_with_code_two() {
         assert!(!ran.stderr.is_empty() && ran.stdout.is_empty(), "{arguments:?}: {}", ran.text());
     }
     let help = run(mangrove().arg("--help"), SOON).expect(0).text();
-    for command in ["serve", "dev", "put", "get", "delete", "list", "status", "members", "import", "health"] {
+    for command in [
+        "serve", "dev", "put", "get", "delete", "list", "status", "members", "repairs", "repair", "drill",
+        "import", "health",
+    ] {
         assert!(help.contains(command), "{command} is not in {help}");
     }
     run(mangrove().args(["get", "a", "--endpoint", "not a url at all"]), SOON).expect(2);

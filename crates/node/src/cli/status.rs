@@ -16,6 +16,7 @@ use self::table::Report;
 use super::endpoint::{Endpoints, Remote};
 use super::error::CliError;
 use super::output::{self, Screen};
+use super::repairs::{method, share};
 
 /// How long a member may take to give its own word.
 const MEMBER_WITHIN: Duration = Duration::from_secs(2);
@@ -61,6 +62,9 @@ async fn report(remote: &Remote) -> Result<Report, CliError> {
         .filter_map(std::future::ready)
         .collect()
         .await;
+    if rows.iter().any(|row| row.repair.is_some()) {
+        show_progress(remote, &view, &mut rows).await;
+    }
     let cluster = view.cluster.as_ref().map(|cluster| cluster.to_string());
     words.insert(view.node.id.to_string(), view);
     for row in &mut rows {
@@ -70,4 +74,19 @@ async fn report(remote: &Remote) -> Result<Report, CliError> {
         }
     }
     Ok(Report::new(cluster, rows))
+}
+
+/// How, and how far, the asked node's running sessions are. Without an answer nothing more is shown.
+async fn show_progress(remote: &Remote, view: &ClusterView, rows: &mut [Row]) {
+    let Ok(repairs) = remote.repairs().await else { return };
+    if repairs.node_id != view.node.id {
+        return;
+    }
+    for session in repairs.repairs.iter().filter(|session| session.outcome.is_none()) {
+        let id = session.peer_id.to_string();
+        if let Some(row) = rows.iter_mut().find(|row| row.id == id && row.repair.is_some()) {
+            let percent = share(session).map(|share| format!(" {:.0} %", share * 100.0));
+            row.progress = Some(format!("{}{}", method(session), percent.unwrap_or_default()));
+        }
+    }
 }

@@ -23,6 +23,9 @@ pub(crate) struct Row {
     /// When the asked node last proved it identical to itself; RFC 3339.
     pub(crate) last_identical: Option<String>,
     pub(crate) repair: Option<String>,
+    /// How, and how far, for people: `bulk 25 %`.
+    #[serde(skip)]
+    pub(crate) progress: Option<String>,
     pub(crate) http: Option<String>,
     pub(crate) gossip: Option<String>,
 }
@@ -43,6 +46,7 @@ impl Row {
             root: member.root.clone(),
             last_identical: member.last_identical.clone(),
             repair: member.repair.clone(),
+            progress: None,
             http: member.http.clone(),
             gossip: member.gossip.clone(),
         }
@@ -63,6 +67,7 @@ impl Row {
             root: None,
             last_identical: None,
             repair: None,
+            progress: None,
             http: Some(asked.http.clone()),
             gossip: Some(asked.gossip.clone()),
         }

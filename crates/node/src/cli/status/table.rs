@@ -123,9 +123,17 @@ impl Row {
             Coloured::plain(self.keys.map_or_else(|| "?".to_owned(), |keys| keys.to_string())),
             self.root_cell(common),
             Coloured::plain(identical),
-            Coloured::plain(self.repair.as_deref().map_or_else(|| "-".to_owned(), harmless)),
+            Coloured::plain(self.repair_shown()),
             Coloured::plain(self.http.as_deref().map_or_else(|| "?".to_owned(), harmless)),
         ]
+    }
+
+    fn repair_shown(&self) -> String {
+        let state = self.repair.as_deref().map_or_else(|| "-".to_owned(), harmless);
+        match &self.progress {
+            Some(progress) => format!("{state}, {progress}"),
+            None => state,
+        }
     }
 
     fn root_cell(&self, common: Option<&str>) -> Coloured {
@@ -173,6 +181,7 @@ mod tests {
             root: Some(root.to_owned()),
             last_identical: (name != "n1").then(|| "2026-01-02T03:04:05.678Z".to_owned()),
             repair: None,
+            progress: None,
             http: Some("127.0.0.1:7710".to_owned()),
             gossip: None,
         }
@@ -207,15 +216,16 @@ mod tests {
             last_identical: None,
             ..row("n4", "00ff00ff00ff00ff00ff00ff00ff00ff")
         };
-        let running = Row { repair: Some("running".into()), ..row("n3", "77") };
+        let running =
+            Row { repair: Some("running".into()), progress: Some("bulk 25 %".into()), ..row("n3", "77") };
         let report = Report::new(Some("c".into()), vec![row("n1", ROOT), row("n2", ROOT), running, silent]);
         assert!(!report.identical);
         insta::assert_snapshot!(report.text(Screen::PLAIN, now()), @r"
-        name  liveness  keys  root                    last proven identical           repair   http
-        n1    alive     1204  5f3a9c21d4e0 =          (the node asked)                -        127.0.0.1:7710
-        n2    alive     1204  5f3a9c21d4e0 =          3 s ago (2026-01-02T03:04:05Z)  -        127.0.0.1:7710
-        n3    alive     1204  77 ≠                    3 s ago (2026-01-02T03:04:05Z)  running  127.0.0.1:7710
-        n4    down      ?     00ff00ff00ff ≠ (heard)  never                           -        127.0.0.1:7710
+        name  liveness  keys  root                    last proven identical           repair              http
+        n1    alive     1204  5f3a9c21d4e0 =          (the node asked)                -                   127.0.0.1:7710
+        n2    alive     1204  5f3a9c21d4e0 =          3 s ago (2026-01-02T03:04:05Z)  -                   127.0.0.1:7710
+        n3    alive     1204  77 ≠                    3 s ago (2026-01-02T03:04:05Z)  running, bulk 25 %  127.0.0.1:7710
+        n4    down      ?     00ff00ff00ff ≠ (heard)  never                           -                   127.0.0.1:7710
 
         n4 does not answer: its keys are not known, its root is as last heard; 2 of 4 roots are equal
         ");
