@@ -324,7 +324,9 @@ impl Liveness {
         self.note_changes(now);
         while let Some((after, timer)) = self.runtime.to_schedule() {
             let after = match timer {
-                Timer::ProbeRandomMember(_) if self.is_calm() => after.max(self.config.probe_period_calm),
+                Timer::ProbeRandomMember(_) | Timer::PeriodicGossip(_) if self.is_calm() => {
+                    after.max(self.config.probe_period_calm)
+                }
                 _ => after,
             };
             self.set_timer(now.mono.saturating_add(after), Due::Probing(timer));

@@ -14,7 +14,7 @@ pub struct LivenessConfig {
     /// costs packets: about 4 a period and node. More than twice `probe_rtt`. Not zero.
     pub probe_period: Duration,
     /// The period in a small cluster while everyone answers, if longer: one of the first probes meets the dead one
-    /// there, and what an idle cluster sends is for the most part probes.
+    /// there, and what an idle cluster sends is for the most part probes. News are looked for as seldom.
     pub probe_period_calm: Duration,
     /// A cluster of no more members than this, the node itself counted in, is small.
     pub small_cluster: usize,

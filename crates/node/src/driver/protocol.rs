@@ -11,7 +11,7 @@ use gossip::wire::{self, Frame};
 use model::Key;
 use storage::Seq;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Timeline;
@@ -55,8 +55,7 @@ impl Protocol {
     ) -> Result<Inbox, String> {
         let (tell, mut told) = mpsc::unbounded_channel();
         self.act(first, &tell)?;
-        let mut windows = interval(WINDOW);
-        windows.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut window_ends = Instant::now() + WINDOW;
         let member = Arc::clone(&self.member);
         let mut news_from = Instant::now();
         loop {
@@ -71,7 +70,12 @@ impl Protocol {
                     news_from = Instant::now() + FETCHED_EVERY;
                     Event::Wrote { keys }
                 }
-                _ = windows.tick() => Event::Foreground(self.present.requests.take()),
+                () = sleep_until(window_ends) => {
+                    let window = self.present.requests.take();
+                    // Without clients there is nothing to be quick about.
+                    window_ends = Instant::now() + if window.requests > 0 { WINDOW } else { 4 * WINDOW };
+                    Event::Foreground(window)
+                }
                 incoming = inbox.recv() => match incoming {
                     None => return Err("the transport ended".into()),
                     Some(incoming) => match self.translate(incoming) {
