@@ -133,7 +133,14 @@ fn write_cost<M: Method>(kept: &mut M::Kept, keys: usize) -> Option<f64> {
 /// Bytes of memory for each key that one side keeps beside its entries, in a process that does nothing else.
 fn memory_in_child(name: &str, keys: usize) -> Option<f64> {
     let this = std::env::current_exe().ok()?;
-    let child = Command::new(this).args(["--memory-of", name, "--keys", &keys.to_string()]).output().ok()?;
+    let mut child = Command::new(this);
+    child.args(["--memory-of", name, "--keys", &keys.to_string()]);
+    // What is freed goes back at once, and does not hide what is taken after it.
+    child
+        .env("MALLOC_MMAP_THRESHOLD_", "65536")
+        .env("MALLOC_TRIM_THRESHOLD_", "0")
+        .env("MALLOC_TOP_PAD_", "0");
+    let child = child.output().ok()?;
     String::from_utf8(child.stdout).ok()?.trim().parse().ok()
 }
 
@@ -146,7 +153,9 @@ fn memory_alone(name: &str, keys: usize) {
             drop(kept);
         }
     }
-    let common = Workload::new(keys, 0).common;
+    // Pages of 2 MiB would count as a whole.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    let common = workload::common(keys, &mut StdRng::seed_from_u64(1));
     measured::<ByMangrove<ByChoice>>(name, &common);
     measured::<ByNegentropy>(name, &common);
     measured::<BySearchTree>(name, &common);
