@@ -3,8 +3,12 @@
 //! `refill` is another measurement, on the engine on disk and with every batch flushed while the next is written: an
 //! empty store is filled in token order, as a wiped node is, beside the engine alone that gets the same batches,
 //! names included; and 20,000 keys of a full store are updated, spread over all of it, as in a repair.
+//!
+//! `opening`, only if asked for by that name, fills a store with a million keys (or as many as `MANGROVE_BENCH_KEYS`
+//! says; ten million take 6 GB and some minutes) and opens it after a clean stop and after a kill.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod opening;
 mod refill;
 
 use std::cell::RefCell;
@@ -137,6 +141,9 @@ fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     if wanted.as_ref().is_none_or(|wanted| "refill".contains(&**wanted)) {
         refill::print();
+    }
+    if wanted.as_deref() == Some("opening") {
+        opening::print();
     }
     benches();
     Criterion::default().configure_from_args().final_summary();

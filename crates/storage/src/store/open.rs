@@ -97,6 +97,7 @@ impl Store {
             note::forget(&*engine)?;
         }
         let Pass { tree, counts, report, .. } = pass;
+        tracing::info!(entries = report.entries, verified = report.verified, "the store is open");
         let store = Store {
             engine,
             digest_key,
