@@ -12,11 +12,13 @@ use super::super::frames::{Close, Names, SessionFrame};
 use super::super::packed::{Item, Name, Place, Want, pack_wants, unpack_names};
 use super::outbox::Outbox;
 use super::own::Own;
-use super::{BYTES_AT_A_TIME, Bench, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME, Remainder};
+use super::read::read;
+use super::{Bench, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME, Remainder};
 
 /// A key to be dealt with: its place in both rows is known.
 #[derive(Debug)]
 struct Joined {
+    token: u64,
     key: Key,
     digest: Option<u128>,
     /// Which name it is, and what the namer holds; none where this side alone has found it.
@@ -170,13 +172,23 @@ impl Joiner {
             let name = if order.is_ge() { self.names.pop_front() } else { None };
             if let Some(found) = own {
                 let name = name.map(|(_, name)| (self.take_index(bench.flow), name.summary));
-                self.joined.push_back(Joined { key: found.key, digest: Some(found.digest), name });
+                self.joined.push_back(Joined {
+                    token: found.token,
+                    key: found.key,
+                    digest: Some(found.digest),
+                    name,
+                });
             } else if let Some((token, name)) = name {
                 // Named by the other side alone: it may be here too, unseen by a truncated digest.
                 let digest =
                     bench.view.digest_of(token, name.key.as_bytes()).map_err(|_| Failure::ViewLost)?;
                 let index = self.take_index(bench.flow);
-                self.joined.push_back(Joined { key: name.key, digest, name: Some((index, name.summary)) });
+                self.joined.push_back(Joined {
+                    token,
+                    key: name.key,
+                    digest,
+                    name: Some((index, name.summary)),
+                });
             }
         }
         Ok(())
@@ -197,11 +209,12 @@ impl Joiner {
 
     /// Reads entries that are joined, and sorts out who lacks what.
     fn read(&mut self, bench: &mut Bench<'_>) -> Result<(), Failure> {
-        let keys: Vec<Key> = self.joined.iter().take(bench.rows).map(|joined| joined.key.clone()).collect();
-        let entries = bench.store.get_many(&keys, BYTES_AT_A_TIME).map_err(Failure::Store)?;
+        let some = self.joined.iter().take(bench.rows);
+        let places: Vec<(u64, Key)> = some.map(|joined| (joined.token, joined.key.clone())).collect();
+        let entries = read(bench.store, &places, bench.held)?;
         bench.rows = bench.rows.saturating_sub(entries.len());
         for entry in entries {
-            let Some(Joined { key, digest, name }) = self.joined.pop_front() else { break };
+            let Some(Joined { key, digest, name, .. }) = self.joined.pop_front() else { break };
             self.remainder.subtract(digest);
             bench.tally.named += 1;
             let entry = entry.unwrap_or_default();

@@ -12,12 +12,14 @@
 //! | `namer` | the side that names and answers wants |
 //! | `joiner` | the side that joins and wants |
 //! | `own` | what a side has found, or everything it holds |
+//! | `read` | reading many entries |
 //! | `outbox` | data on its way into frames |
 
 mod joiner;
 mod namer;
 mod outbox;
 mod own;
+mod read;
 
 use merkle::RangeDigest;
 use model::{Delta, Key};
@@ -35,8 +37,6 @@ pub use own::Own;
 const NAMES_A_FRAME: usize = 1_024;
 /// Entries read at a time.
 const ROWS_AT_A_TIME: usize = 512;
-/// Entries are read while they take about this many bytes.
-const BYTES_AT_A_TIME: usize = 512 << 10;
 /// Entries read in one step, so that a node's other work is never held up for long.
 const ROWS_A_STEP: usize = 1_024;
 
@@ -52,6 +52,8 @@ pub struct Bench<'a> {
     pub out: Vec<SessionFrame>,
     /// Entries that may still be read in this step.
     pub rows: usize,
+    /// About how many entries the store holds.
+    pub held: u64,
 }
 
 impl<'a> Bench<'a> {
@@ -61,8 +63,9 @@ impl<'a> Bench<'a> {
         flow: &'a mut Flow,
         tally: &'a mut Tally,
         may: bool,
+        held: u64,
     ) -> Self {
-        Self { store, view, flow, tally, may, out: Vec::new(), rows: ROWS_A_STEP }
+        Self { store, view, flow, tally, may, out: Vec::new(), rows: ROWS_A_STEP, held }
     }
 }
 

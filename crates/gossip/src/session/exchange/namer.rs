@@ -10,7 +10,8 @@ use super::super::frames::{Close, Names, SessionFrame};
 use super::super::packed::{Item, Name, Place, Want, pack_names};
 use super::super::{Failure, Found, Tally};
 use super::outbox::Outbox;
-use super::{BYTES_AT_A_TIME, Bench, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME, Remainder};
+use super::read::read;
+use super::{Bench, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME, Remainder};
 
 /// Naming pauses while so many wants wait to be answered.
 const WANTS_MAX: usize = 8 * NAMES_A_FRAME;
@@ -18,6 +19,7 @@ const WANTS_MAX: usize = 8 * NAMES_A_FRAME;
 /// An entry that the joiner lacks something of.
 #[derive(Debug)]
 struct Wanted {
+    token: u64,
     key: Key,
     place: Place,
     held: Summary,
@@ -88,7 +90,12 @@ impl Namer {
             let (at, found) = name_at(&self.own, self.named, self.want_from, skipped)
                 .ok_or(Failure::Protocol("a want that names nothing"))?;
             self.want_from = at + 1;
-            self.wanted.push_back(Wanted { key: found.key.clone(), place: Place::Next, held });
+            self.wanted.push_back(Wanted {
+                token: found.token,
+                key: found.key.clone(),
+                place: Place::Next,
+                held,
+            });
         }
         Ok(())
     }
@@ -140,7 +147,7 @@ impl Namer {
         if digest.is_some() {
             // It was here as well, unseen by a truncated digest: what the joiner lacks of it must go back.
             let held = delta.summary(&Entry::default());
-            self.wanted.push_back(Wanted { key: key.clone(), place: Place::Key(key.clone()), held });
+            self.wanted.push_back(Wanted { token, key: key.clone(), place: Place::Key(key.clone()), held });
         }
         Ok(())
     }
@@ -168,11 +175,11 @@ impl Namer {
         while !self.named_last && bench.rows > 0 && bench.flow.names_may() && self.wanted.len() < WANTS_MAX {
             let ahead = self.named + self.gathered.len();
             let upto = self.own.len().min(ahead + (NAMES_A_FRAME - self.gathered.len()).min(ROWS_AT_A_TIME));
-            let keys: Vec<Key> =
-                self.own.get(ahead..upto).into_iter().flatten().map(|f| f.key.clone()).collect();
-            let entries = bench.store.get_many(&keys, BYTES_AT_A_TIME).map_err(Failure::Store)?;
+            let some = self.own.get(ahead..upto).into_iter().flatten();
+            let places: Vec<(u64, Key)> = some.map(|found| (found.token, found.key.clone())).collect();
+            let entries = read(bench.store, &places, bench.held)?;
             bench.rows = bench.rows.saturating_sub(entries.len().max(1));
-            for (key, entry) in keys.into_iter().zip(entries) {
+            for ((_, key), entry) in places.into_iter().zip(entries) {
                 let summary = entry.map_or_else(Summary::default, |entry| entry.summary());
                 self.gathered.push(Name { key, summary });
             }
@@ -195,8 +202,8 @@ impl Namer {
 
     fn answer(&mut self, bench: &mut Bench<'_>) -> Result<(), Failure> {
         let some = self.wanted.iter().take(ROWS_AT_A_TIME.min(bench.rows));
-        let keys: Vec<Key> = some.map(|wanted| wanted.key.clone()).collect();
-        let entries = bench.store.get_many(&keys, BYTES_AT_A_TIME).map_err(Failure::Store)?;
+        let places: Vec<(u64, Key)> = some.map(|wanted| (wanted.token, wanted.key.clone())).collect();
+        let entries = read(bench.store, &places, bench.held)?;
         bench.rows = bench.rows.saturating_sub(entries.len());
         for entry in entries {
             let Some(wanted) = self.wanted.pop_front() else { break };

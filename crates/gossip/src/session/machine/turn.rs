@@ -197,7 +197,8 @@ impl Session {
             return Ok(self.sends(credit, turn.store));
         };
         let view = turn.store.view(self.view);
-        let mut bench = Bench::new(turn.store, view, &mut self.flow, &mut self.tally, turn.may);
+        let mut bench =
+            Bench::new(turn.store, view, &mut self.flow, &mut self.tally, turn.may, self.mine.root.count);
         let pumped = exchange.pump(&mut bench)?;
         let mut frames = bench.out;
         let closed = exchange.close().filter(|_| self.own_close.is_none());
