@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use gossip::core::{CoreConfig, Event, ReplyId, Serving};
@@ -133,11 +134,38 @@ fn an_empty_member_is_filled_by_one_session_however_much_it_lacks() {
     }
     cluster.tracing = true;
     cluster.restart(id(2));
+    cluster.meet(id(1), id(2));
     cluster.run(secs(6));
     cluster.assert_equal();
     assert_eq!(failed_sessions(&cluster), Vec::<&String>::new());
     let status = cluster.nodes[&id(1)].status.clone().unwrap();
     assert!(status.members.iter().any(|m| m.id == id(2) && m.last_identical_ms.is_some()));
+}
+
+/// Bytes a second are kept to, and whoever waits for them is told so: the session lives.
+#[test]
+fn a_limit_slows_repair_down_and_ends_no_session() {
+    let mut config = sessions_only();
+    config.governor.max_bytes_per_second = NonZeroU64::new(10_000);
+    let mut cluster = Cluster::new(2, 12, config);
+    cluster.run(secs(3));
+    cluster.meet(id(1), id(2));
+    for i in 0..4_000 {
+        cluster.put(id(1), &key(&format!("k{i}")), &"v".repeat(90), None);
+    }
+    cluster.run(secs(10));
+    let held = cluster.nodes[&id(2)].store.counts().keys;
+    assert!(held < 3_000, "{held} keys of 150 bytes within 10 s");
+    cluster.run(secs(80));
+    cluster.assert_equal();
+    for n in 1..=2 {
+        let status = cluster.nodes[&id(n)].status.clone().unwrap();
+        assert!(
+            status.session_failures.keys().all(|kind| kind.contains("gone")),
+            "{:?}",
+            status.session_failures
+        );
+    }
 }
 
 /// Removed while it was away, under its name a twin; when it returns it must learn it and serve nothing.

@@ -155,7 +155,9 @@ impl Core {
         let elsewhere = self.repairing().is_some_and(|other| other.id() != id);
         let Some(session) = self.sessions.get_mut(&id).filter(|s| s.peer() == from) else {
             // The other side need not wait for what will not come.
-            if !matches!(body, SessionFrame::Abort(_) | SessionFrame::Done { .. }) {
+            let awaits = !matches!(body, SessionFrame::Abort(_) | SessionFrame::Done { .. });
+            // Once is enough, however much was on its way.
+            if awaits && self.refused.replace(id) != Some(id) {
                 let body = SessionFrame::Abort(AbortReason::TimedOut);
                 self.say(from, Frame::Session { id, body });
             }

@@ -131,6 +131,8 @@ pub struct Core {
     evidence_unsaved_since: Option<Duration>,
     /// Sessions with more to do at once, or as soon as repair may go on.
     searching: BTreeSet<SessionId>,
+    /// The session that is not open here whose frame came last.
+    refused: Option<SessionId>,
     /// When peers are next told that repair is held back.
     beat_at: Duration,
     /// When members that are down are tried again.
@@ -177,6 +179,7 @@ impl Core {
             op_last: 0,
             evidence_unsaved_since: None,
             searching: BTreeSet::new(),
+            refused: None,
             beat_at: Duration::ZERO,
             retry_down_at: env.now.mono + RETRY_DOWN,
             stopped: None,

@@ -185,6 +185,14 @@ impl Cluster {
         self.start(old.meta, old.engine);
     }
 
+    /// A connection of the two stands, before any frame: each learns the other's life.
+    pub fn meet(&mut self, one: NodeId, other: NodeId) {
+        for (at, peer) in [(one, other), (other, one)] {
+            let life = self.nodes[&peer].life;
+            self.event(at, Event::Connected { peer, life, address: None });
+        }
+    }
+
     pub fn stop(&mut self, node: NodeId) {
         self.event(node, Event::Stop);
         self.nodes.get_mut(&node).unwrap().up = false;
