@@ -96,33 +96,31 @@ impl Core {
     }
 
     fn end_overdue(&mut self, env: Env<'_>) {
-        let limits = self.config.sessions;
         let now = env.now.mono;
-        let overdue = |session: &Session| {
-            let held_back = self.searching.contains(&session.id());
-            let answers = session.is_check() && !session.is_opening();
-            let idle_max = if answers { limits.idle_max } else { limits.repairing_idle_max };
-            if now >= session.started().mono + limits.total_max {
-                Some((session.id(), Failure::Overlong))
-            } else if (now >= session.heard() + idle_max && !held_back)
-                || now >= session.progressed() + limits.progress_max
-            {
-                Some((session.id(), Failure::TimedOut))
-            } else {
-                None
-            }
-        };
-        let overdue: Vec<(SessionId, Failure)> = self.sessions.values().filter_map(overdue).collect();
-        for (id, failure) in overdue {
+        let overdue = self.sessions.values().filter(|session| now >= self.deadline(session));
+        let overdue: Vec<(SessionId, bool)> = overdue
+            .map(|session| (session.id(), now >= session.started().mono + self.config.sessions.total_max))
+            .collect();
+        for (id, overlong) in overdue {
+            let failure = if overlong { Failure::Overlong } else { Failure::TimedOut };
             self.fail_session(id, failure, env);
         }
     }
 
+    /// When a session is overdue, if nothing comes.
+    fn deadline(&self, session: &Session) -> Duration {
+        let limits = self.config.sessions;
+        let answers = session.is_check() && !session.is_opening();
+        let idle_max = if answers { limits.idle_max } else { limits.repairing_idle_max };
+        // While this side holds it back nothing needs to come.
+        let idle = (!self.searching.contains(&session.id())).then(|| session.heard() + idle_max);
+        let total = session.started().mono + limits.total_max;
+        total.min(session.progressed() + limits.progress_max).min(idle.unwrap_or(total))
+    }
+
     /// When the next session is overdue, if nothing comes.
     pub(super) fn overdue_at(&self) -> Option<Duration> {
-        let limits = self.config.sessions;
-        let least = limits.idle_max.min(limits.repairing_idle_max);
-        self.sessions.values().map(|s| (s.heard() + least).min(s.started().mono + limits.total_max)).min()
+        self.sessions.values().map(|session| self.deadline(session)).min()
     }
 
     fn begin(&self, peer: NodeId) -> Begin {
