@@ -1,7 +1,7 @@
 //! What a benchmark asks of a node beside the load: its root, its sessions, to begin one, to drill.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -10,11 +10,16 @@ use super::super::error::CliError;
 use super::fill::refusal;
 use super::wire::{Host, Wire};
 
+/// After such a pause a new connection is made: well under the 30 s after which a node closes one.
+const QUIET_MAX: Duration = Duration::from_secs(10);
+
 /// A connection to one node for questions.
 #[derive(Debug)]
 pub(crate) struct Control {
+    host: Arc<Host>,
     url: String,
     wire: Wire,
+    used: Instant,
 }
 
 /// What a node holds.
@@ -97,7 +102,7 @@ pub(crate) struct Drill {
 
 impl Control {
     pub(crate) fn new(host: Arc<Host>) -> Self {
-        Self { url: host.url.clone(), wire: Wire::new(host) }
+        Self { url: host.url.clone(), wire: Wire::new(host.clone()), host, used: Instant::now() }
     }
 
     /// The node's address, for people.
@@ -139,6 +144,11 @@ impl Control {
         body: &str,
     ) -> Result<T, CliError> {
         let failed = |why: &str| CliError::Failed(format!("{} cannot be asked: {why}", self.url));
+        // A node closes connections that were quiet for a while; so a new one is made.
+        if self.used.elapsed() > QUIET_MAX {
+            self.wire = Wire::new(self.host.clone());
+        }
+        self.used = Instant::now();
         let reply = match self.wire.call(method, target, body.as_bytes()).await {
             Ok(reply) => reply,
             Err(fault) => return Err(failed(fault.word())),
