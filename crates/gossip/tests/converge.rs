@@ -142,9 +142,9 @@ fn an_empty_member_is_filled_by_one_session_however_much_it_lacks() {
     assert!(status.members.iter().any(|m| m.id == id(2) && m.last_identical_ms.is_some()));
 }
 
-/// Bytes a second are kept to, and a session that is held back does not keep its node awake.
+/// Bytes a second are kept to, and whoever waits for them is told so: the session lives.
 #[test]
-fn a_limit_slows_repair_down() {
+fn a_limit_slows_repair_down_and_ends_no_session() {
     let mut config = sessions_only();
     config.governor.max_bytes_per_second = NonZeroU64::new(10_000);
     let mut cluster = Cluster::new(2, 12, config);
@@ -158,6 +158,14 @@ fn a_limit_slows_repair_down() {
     assert!(held < 3_000, "{held} keys of 150 bytes within 10 s");
     cluster.run(secs(80));
     cluster.assert_equal();
+    for n in 1..=2 {
+        let status = cluster.nodes[&id(n)].status.clone().unwrap();
+        assert!(
+            status.session_failures.keys().all(|kind| kind.contains("gone")),
+            "{:?}",
+            status.session_failures
+        );
+    }
 }
 
 /// Removed while it was away, under its name a twin; when it returns it must learn it and serve nothing.

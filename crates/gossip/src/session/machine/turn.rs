@@ -60,6 +60,8 @@ impl Session {
 
     /// Goes on, after [`Step::Again`].
     pub fn resume(&mut self, turn: Turn<'_>) -> Vec<Step> {
+        // What was held back on this side is not held against the other.
+        self.heard = turn.now.mono;
         let mut steps = Vec::new();
         let searching = std::mem::take(&mut self.working);
         let mut more = if searching { self.find(Search::Resume, turn) } else { self.pump(turn) };
