@@ -38,11 +38,11 @@ pub struct Decoder {
     peeled: Vec<Peeled>,
     /// How many of `peeled` have been taken out of all cells.
     caught_up: usize,
-    /// How many cells have been looked at since they came.
+    /// How many cells have been looked at since the last ones came.
     looked_at: usize,
     /// Cells that may hold one unit, each at most once.
     queue: Vec<u32>,
-    is_queued: Vec<bool>,
+    marks: Vec<Mark>,
     not_empty: usize,
     /// Cells that were empty as they came.
     zeros: usize,
@@ -57,6 +57,14 @@ struct Peeled {
     walk: Walk,
 }
 
+/// What is known of a cell.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    is_queued: bool,
+    /// How many units were peeled because of it since cells came last.
+    peels: u8,
+}
+
 impl Decoder {
     /// A decoder without cells.
     pub fn new(field: Field) -> Decoder {
@@ -67,7 +75,7 @@ impl Decoder {
             caught_up: 0,
             looked_at: 0,
             queue: Vec::new(),
-            is_queued: Vec::new(),
+            marks: Vec::new(),
             not_empty: 0,
             zeros: 0,
             sequence: Vec::new(),
@@ -80,7 +88,10 @@ impl Decoder {
         self.zeros += zeros;
         self.not_empty += cells.len() - zeros;
         self.cells.extend_from_slice(cells);
-        self.is_queued.resize(self.cells.len(), false);
+        // With more cells to go by, each gets its chances anew.
+        self.marks.iter_mut().for_each(|mark| mark.peels = 0);
+        self.marks.resize(self.cells.len(), Mark::default());
+        self.looked_at = 0;
         self.caught_up = 0;
     }
 
@@ -139,15 +150,15 @@ impl Decoder {
                 return Progress::Working;
             }
             left -= 1;
-            self.look_at_new::<P>();
+            self.look_at_next::<P>();
         }
         while self.not_empty > 0 {
             if left == 0 {
                 return Progress::Working;
             }
             let Some(index) = self.queue.pop() else { return Progress::Stuck };
-            if let Some(is_queued) = self.is_queued.get_mut(index as usize) {
-                *is_queued = false;
+            if let Some(mark) = self.marks.get_mut(index as usize) {
+                mark.is_queued = false;
             }
             if self.peel::<P>(index) {
                 left -= 1;
@@ -169,14 +180,12 @@ impl Decoder {
         self.caught_up += 1;
     }
 
-    /// Queues those of the next few new cells that may hold one unit.
-    fn look_at_new<const P: u64>(&mut self) {
+    /// Queues those of the next few cells that may hold one unit.
+    fn look_at_next<const P: u64>(&mut self) {
         let end = (self.looked_at + CELLS_A_UNIT).min(self.cells.len());
         for index in self.looked_at..end {
-            let may_be_one = self.cells.get(index).is_some_and(may_be_one::<P>);
-            if let Some(is_queued) = self.is_queued.get_mut(index).filter(|queued| may_be_one && !**queued) {
-                *is_queued = true;
-                self.queue.push(index as u32);
+            if self.cells.get(index).is_some_and(may_be_one::<P>) {
+                enqueue(&mut self.marks, &mut self.queue, index as u32);
             }
         }
         self.looked_at = end;
@@ -206,16 +215,25 @@ impl Decoder {
         for index in &self.sequence {
             let Some(cell) = self.cells.get_mut(*index as usize) else { continue };
             take_out::<P>(cell, moments, &mut self.not_empty);
-            if may_be_one::<P>(cell)
-                && let Some(is_queued) = self.is_queued.get_mut(*index as usize).filter(|queued| !**queued)
-            {
-                *is_queued = true;
-                self.queue.push(*index);
+            if may_be_one::<P>(cell) {
+                enqueue(&mut self.marks, &mut self.queue, *index);
             }
+        }
+        if let Some(mark) = self.marks.get_mut(index as usize) {
+            mark.peels += 1;
         }
         self.peeled.push(Peeled { unit, moments, walk });
         self.caught_up = self.peeled.len();
         true
+    }
+}
+
+/// Queues a cell, unless it waits already or has given units twice: once is what a cell of one unit does. One that only
+/// looks like it gives a false unit, gets it back when another cell gives that away, and would go on so for ever.
+fn enqueue(marks: &mut [Mark], queue: &mut Vec<u32>, index: u32) {
+    if let Some(mark) = marks.get_mut(index as usize).filter(|mark| !mark.is_queued && mark.peels < 2) {
+        mark.is_queued = true;
+        queue.push(index);
     }
 }
 
@@ -231,4 +249,48 @@ fn take_out<const P: u64>(cell: &mut [u32; 3], moments: [u32; 3], not_empty: &mu
 fn may_be_one<const P: u64>(cell: &[u32; 3]) -> bool {
     let [value, first, second] = *cell;
     value != 0 && is_square_of::<P>(first, value, second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sketch::{Cells, cells::Adding};
+
+    const P: u64 = P24;
+
+    /// Three units whose sum looks like a fourth one, which all of them share the first cell with.
+    fn looks_like_one(units: [u32; 3]) -> Cells {
+        let [a, b, c] = units;
+        let square = |one, other| {
+            let apart = sub::<P>(one, other);
+            mul::<P>(apart, apart)
+        };
+        // With the values 1, 1 and v: (a-b)² + v((a-c)² + (b-c)²) = 0.
+        let rest = inverse::<P>((square(a, c) + square(b, c)) % P as u32).unwrap();
+        let value = mul::<P>(sub::<P>(0, square(a, b)), rest);
+        let mut cells = Cells::empty(Field::Small, 0, 60);
+        for (unit, value) in units.into_iter().zip([1, 1, value]) {
+            Adding::<P>::of(unit, value).add_to(&mut cells);
+        }
+        assert!(may_be_one::<P>(cells.as_slice().first().unwrap()));
+        cells
+    }
+
+    #[test]
+    fn a_cell_of_three_units_that_looks_like_one_is_no_trap() {
+        for (seed, piece) in (1..400_u32).flat_map(|seed| [2, 3, 5, 8, 60].map(|piece| (seed, piece))) {
+            let units = [seed * 101, seed * 20_009 + 5, seed * 40_001 + 77];
+            let mut decoder = Decoder::new(Field::Small);
+            let mut progress = None;
+            for cells in looks_like_one(units).as_slice().chunks(piece) {
+                decoder.push(cells);
+                progress =
+                    std::iter::repeat_with(|| decoder.step(10)).find(|step| *step != Progress::Working);
+            }
+            let peeled = decoder.peeled();
+            assert_eq!(progress, Some(Progress::Decoded), "{seed} by {piece}: {peeled} peeled");
+            assert_eq!(decoder.units(), units, "{seed} by {piece}");
+            assert!(peeled <= 63, "{seed} by {piece}: {peeled} peeled");
+        }
+    }
 }
