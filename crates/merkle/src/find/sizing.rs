@@ -13,29 +13,32 @@ pub(super) fn first_cells(estimate: u64, kept: usize) -> usize {
 }
 
 /// About how many units differ, from two estimates: that of the openings, and the one that `zeros` empty cells tell.
-/// They are weighed by how well each tells it, as measured: 16 counters as well as four empty cells.
-pub(super) fn units_likely(opening: u64, by_zeros: u64, zeros: usize) -> u64 {
-    let (opening_weight, zeros_weight) = (8.0, 2.0 * zeros as f64);
+/// They are weighed by how well each tells it, as measured: 16 counters as well as two empty cells. The second time
+/// the openings have been wrong.
+pub(super) fn units_likely(opening: u64, by_zeros: u64, zeros: usize, asks: u32) -> u64 {
+    let (opening_weight, zeros_weight) = (if asks == 1 { 4.0 } else { 0.5 }, 2.0 * zeros as f64);
     let logarithms =
         opening_weight * (opening.max(1) as f64).ln() + zeros_weight * (by_zeros.max(1) as f64).ln();
     (logarithms / (opening_weight + zeros_weight)).exp().round() as u64
 }
 
 /// Cells in all to ask for when `have` have not been enough, and tell that about `told` units differ. It succeeds
-/// nineteen times in twenty. `None` when no number up to `kept` is likely to.
-pub(super) fn more_cells(told: u64, have: usize, kept: usize) -> Option<usize> {
-    let likely = likely_cells(told);
+/// nineteen times in twenty, and asking once more nearly always. `None` when no number up to `kept` is likely to.
+pub(super) fn more_cells(told: u64, have: usize, kept: usize, asks: u32) -> Option<usize> {
     if have >= kept || told > kept as u64 {
         return None;
     }
-    // Enough by that, and yet it was not: by an eighth more, and three for small numbers.
-    let least = have + have / 8 + 3;
-    Some((likely as usize).max(least).min(kept))
+    let (spare, least) = match asks {
+        1 => (8.0, have + have / 8 + 3),
+        // Bad luck so far: rather a few cells too many than another round trip.
+        _ => (12.0, have + have / 4 + 6),
+    };
+    Some((likely_cells(told, spare) as usize).max(least).min(kept))
 }
 
 /// The cells that decode so many units in nearly all cases, as measured (`overhead` in tests/sketch.rs), and some for
 /// how well their number is told.
-fn likely_cells(units: u64) -> u64 {
+fn likely_cells(units: u64, spare: f64) -> u64 {
     let units = units as f64;
-    (units * 1.115 + 7.0 * units.sqrt()) as u64 + 6
+    (units * 1.115 + spare * units.sqrt()) as u64 + 6
 }

@@ -93,8 +93,9 @@ impl Taking {
     fn ask(&mut self) -> Outcome {
         let have = self.decoder.cells();
         self.asks += 1;
-        let told = units_likely(self.estimate, self.decoder.estimate(), self.decoder.empty_cells());
-        let more = more_cells(told, have, self.kept).filter(|_| self.asks <= ASKS_MAX);
+        let told =
+            units_likely(self.estimate, self.decoder.estimate(), self.decoder.empty_cells(), self.asks);
+        let more = more_cells(told, have, self.kept, self.asks).filter(|_| self.asks <= ASKS_MAX);
         match more {
             Some(upto) => Outcome::Ask(upto.min(have + cells_a_turn(self.field))),
             None => Outcome::GiveUp(Reason::Undecoded),
