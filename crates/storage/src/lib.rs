@@ -16,6 +16,7 @@ mod data_dir;
 mod durable_fs;
 mod engine;
 mod flusher;
+mod image;
 mod loss;
 mod mark;
 mod memory;

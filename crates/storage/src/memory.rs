@@ -1,12 +1,12 @@
 //! The engine of tests and of the simulator: a map in memory that can crash and fail on demand.
 
-use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use crate::engine::{Batch, Engine, EngineError, Part, Space, Visit, Write, range_is_empty};
+use crate::image::Image;
 
 /// An engine in memory. What it shows is the live image; what [`MemoryEngine::crash`] leaves is the
 /// durable one. The durable image is kept as the live one and the way back from it, so that a large
@@ -18,7 +18,7 @@ pub struct MemoryEngine {
 
 #[derive(Debug, Default)]
 struct State {
-    live: [BTreeMap<Box<[u8]>, Bytes>; 4],
+    live: [Image; 4],
     /// For each write since the last flush, what was there before it.
     unflushed: Vec<Undo>,
     fail_apply_after: Option<usize>,
@@ -55,7 +55,7 @@ impl MemoryEngine {
             let Some(Undo { space, key, before }) = state.unflushed.pop() else { break };
             let image = state.image(space);
             match before {
-                Some(value) => image.insert(key, value),
+                Some(value) => image.insert(&key, value),
                 None => image.remove(&key),
             };
         }
@@ -99,7 +99,7 @@ impl MemoryEngine {
         let mut state = self.lock();
         let image = state.image(space);
         match value {
-            Some(value) => image.insert(key.into(), value),
+            Some(value) => image.insert(key, value),
             None => image.remove(key),
         };
     }
@@ -111,7 +111,7 @@ impl MemoryEngine {
 }
 
 impl State {
-    fn image(&mut self, space: Space) -> &mut BTreeMap<Box<[u8]>, Bytes> {
+    fn image(&mut self, space: Space) -> &mut Image {
         let [entries, names, expiry, notes] = &mut self.live;
         match space {
             Space::Entries => entries,
@@ -123,9 +123,7 @@ impl State {
 
     fn write(&mut self, write: &Write) {
         let (space, key, before) = match write {
-            Write::Put { space, key, value } => {
-                (*space, key, self.image(*space).insert(key.clone(), value.clone()))
-            }
+            Write::Put { space, key, value } => (*space, key, self.image(*space).insert(key, value.clone())),
             Write::Remove { space, key } => (*space, key, self.image(*space).remove(key)),
         };
         self.unflushed.push(Undo { space, key: key.clone(), before });
@@ -148,7 +146,7 @@ impl Engine for MemoryEngine {
         space: Space,
         from: Bound<&[u8]>,
         to: Bound<&[u8]>,
-        _part: Part,
+        part: Part,
         visit: Visit<'_>,
     ) -> Result<(), EngineError> {
         let mut state = self.lock();
@@ -156,11 +154,7 @@ impl Engine for MemoryEngine {
         if range_is_empty(from, to) {
             return Ok(());
         }
-        for (key, value) in state.image(space).range::<[u8], _>((from, to)) {
-            if let ControlFlow::Break(()) = visit(key, value) {
-                break;
-            }
-        }
+        state.image(space).visit(from, to, part, visit);
         Ok(())
     }
 

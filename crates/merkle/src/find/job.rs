@@ -4,7 +4,7 @@ use super::{
     bits::Bits,
     error::FindError,
     frontier::Span,
-    limits::{SCAN_ENTRIES, STEP_FOUND, STEP_SCANNED},
+    limits::{SCAN_ENTRIES, SPANS_A_READ, STEP_FOUND, STEP_SCANNED},
     units::NamingUnits,
     width::Width,
 };
@@ -48,33 +48,44 @@ impl Job {
     }
 }
 
-/// How far a span has been read.
+/// Reads spans in order, a page of entries at a time.
 #[derive(Debug, Default)]
-pub(super) struct Cursor {
+pub(super) struct Pages {
+    spans: Vec<(u64, u64)>,
     after: Option<(u64, Box<[u8]>)>,
 }
 
-impl Cursor {
-    /// Visits the next page of `span`, at most `limit` entries, and tells how many there were. Fewer than `limit`
-    /// are the last ones, and the cursor is ready for another span.
+/// What one page had.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page {
+    pub(super) entries: usize,
+    pub(super) spans: usize,
+    /// All entries of these spans were visited. Otherwise the page ends in the span of the last entry visited, and the
+    /// next one must begin with the rest of that span.
+    pub(super) is_whole: bool,
+}
+
+impl Pages {
+    /// Visits the entries of the next spans: the number of the span among them, and the entry.
     pub(super) fn read(
         &mut self,
         frozen: &impl Frozen,
-        span: Span,
-        limit: usize,
-        mut visit: impl FnMut(u64, &[u8], u128),
-    ) -> Result<usize, ViewLost> {
+        spans: impl Iterator<Item = Span>,
+        mut visit: impl FnMut(usize, (u64, &[u8], u128)),
+    ) -> Result<Page, ViewLost> {
+        self.spans.clear();
+        self.spans.extend(spans.take(SPANS_A_READ).map(|span| (span.first, span.last)));
         let after = self.after.take();
         let after = after.as_ref().map(|(token, key)| (*token, &**key));
-        let mut read = 0;
-        frozen.scan(span.first, span.last, after, limit, &mut |token, key, digest| {
-            read += 1;
-            if read == limit {
+        let mut entries = 0;
+        frozen.scan_many(&self.spans, after, SCAN_ENTRIES, &mut |number, token, key, digest| {
+            entries += 1;
+            if entries == SCAN_ENTRIES {
                 self.after = Some((token, key.into()));
             }
-            visit(token, key, digest);
+            visit(number, (token, key, digest));
         })?;
-        Ok(read)
+        Ok(Page { entries, spans: self.spans.len(), is_whole: entries < SCAN_ENTRIES })
     }
 }
 
@@ -94,34 +105,36 @@ pub(super) struct Naming {
     bits: Bits,
     at: usize,
     seen: usize,
-    cursor: Cursor,
+    pages: Pages,
 }
 
 impl Naming {
     pub(super) fn new(shown: Vec<Shown>, bits: Bits) -> Naming {
-        Naming { shown, bits, at: 0, seen: 0, cursor: Cursor::default() }
+        Naming { shown, bits, at: 0, seen: 0, pages: Pages::default() }
     }
 
     fn step(&mut self, frozen: &impl Frozen, output: &mut Output) -> Result<bool, FindError> {
-        let Some(shown) = self.shown.get(self.at) else { return Ok(true) };
-        let (bits, seen) = (&self.bits, &mut self.seen);
-        let read = self.cursor.read(frozen, shown.span, SCAN_ENTRIES, |token, key, digest| {
-            if bits.get(shown.first_bit + *seen) {
-                output.found.push((token, key.into(), digest));
+        let (shown, bits, found) = (&self.shown, &self.bits, &mut output.found);
+        let (at, seen) = (&mut self.at, &mut self.seen);
+        let mut as_shown = true;
+        let first = *at;
+        let spans = shown.iter().skip(first).map(|shown| shown.span);
+        let page = self.pages.read(frozen, spans, |number, entry| {
+            while *at < first + number {
+                as_shown &= shown.get(*at).is_some_and(|shown| shown.count == *seen);
+                (*at, *seen) = (*at + 1, 0);
+            }
+            if shown.get(*at).is_some_and(|shown| bits.get(shown.first_bit + *seen)) {
+                found.push((entry.0, entry.1.into(), entry.2));
             }
             *seen += 1;
         })?;
-        output.scanned += read + 1;
-        let is_last = read < SCAN_ENTRIES;
-        let as_shown = if is_last { self.seen == shown.count } else { self.seen <= shown.count };
-        if !as_shown {
-            return Err(FindError::ViewChanged);
+        output.scanned += page.entries + page.spans;
+        while page.is_whole && *at < first + page.spans {
+            as_shown &= shown.get(*at).is_some_and(|shown| shown.count == *seen);
+            (*at, *seen) = (*at + 1, 0);
         }
-        if is_last {
-            self.at += 1;
-            self.seen = 0;
-        }
-        Ok(self.at == self.shown.len())
+        if as_shown { Ok(self.at == self.shown.len()) } else { Err(FindError::ViewChanged) }
     }
 }
 
@@ -133,11 +146,10 @@ pub(super) struct Comparing {
     tags: Vec<u8>,
     at: usize,
     first_tag: usize,
-    /// The current span's tags, ascending, each with its place among them; `None` until it is entered.
-    sorted: Option<Vec<(u128, usize)>>,
-    /// Which of the current span's tags have an entry.
-    has_entry: Vec<bool>,
-    cursor: Cursor,
+    /// Of the span at `at`, once it has been entered.
+    current: SpanTags,
+    is_entered: bool,
+    pages: Pages,
 }
 
 impl Comparing {
@@ -147,9 +159,9 @@ impl Comparing {
             tags,
             at: 0,
             first_tag: 0,
-            sorted: None,
-            has_entry: Vec::new(),
-            cursor: Cursor::default(),
+            current: SpanTags::default(),
+            is_entered: false,
+            pages: Pages::default(),
         }
     }
 
@@ -165,47 +177,90 @@ impl Comparing {
         answers: &mut Bits,
         output: &mut Output,
     ) -> Result<bool, FindError> {
-        let Some((span, count)) = self.spans.get(self.at).copied() else { return Ok(true) };
-        if self.sorted.is_none() {
-            self.enter(count, width);
+        let (spans, tags, found) = (&self.spans, &self.tags, &mut output.found);
+        let (at, first_tag, current) = (&mut self.at, &mut self.first_tag, &mut self.current);
+        let mut enter = |current: &mut SpanTags, at: usize| {
+            let count = spans.get(at).map_or(0, |(_, count)| *count);
+            let bytes = *first_tag * width.tag_bytes()..(*first_tag + count) * width.tag_bytes();
+            current.enter(tags.get(bytes).unwrap_or(&[]), width);
+            *first_tag += count;
+        };
+        if !self.is_entered {
+            enter(current, *at);
+            self.is_entered = true;
         }
-        let (sorted, has_entry) = (self.sorted.as_deref().unwrap_or(&[]), &mut self.has_entry);
-        let read = self.cursor.read(frozen, span, SCAN_ENTRIES, |token, key, digest| {
-            if !mark(sorted, has_entry, width.tag(digest)) {
-                output.found.push((token, key.into(), digest));
+        let first = *at;
+        let mut pass_to = |current: &mut SpanTags, at: &mut usize, number: usize| {
+            while *at < first + number {
+                current.leave(answers);
+                *at += 1;
+                enter(current, *at);
             }
-        })?;
-        output.scanned += read + 1;
-        let is_last = read < SCAN_ENTRIES;
-        if is_last {
-            for has_entry in self.has_entry.drain(..) {
-                answers.push(!has_entry);
-            }
-            self.at += 1;
-            self.first_tag += count;
-            self.sorted = None;
+        };
+        let page =
+            self.pages.read(frozen, spans.iter().skip(first).map(|(span, _)| *span), |number, entry| {
+                pass_to(current, at, number);
+                if !current.mark(width.tag(entry.2)) {
+                    found.push((entry.0, entry.1.into(), entry.2));
+                }
+            })?;
+        if page.is_whole {
+            pass_to(current, at, page.spans);
         }
+        output.scanned += page.entries + page.spans;
         Ok(self.at == self.spans.len())
-    }
-
-    fn enter(&mut self, count: usize, width: Width) {
-        let tags = self.tags.chunks_exact(width.tag_bytes()).skip(self.first_tag).take(count);
-        let mut sorted: Vec<(u128, usize)> = tags.map(Width::read_tag).zip(0..).collect();
-        sorted.sort_unstable();
-        self.has_entry = vec![false; sorted.len()];
-        self.sorted = Some(sorted);
     }
 }
 
-/// Marks every tag equal to this one as having an entry; false when there is none.
-fn mark(sorted: &[(u128, usize)], has_entry: &mut [bool], tag: u128) -> bool {
-    let from = sorted.partition_point(|(other, _)| *other < tag);
-    let mut equal = sorted.iter().skip(from).take_while(|(other, _)| *other == tag).peekable();
-    let found = equal.peek().is_some();
-    for (_, place) in equal {
-        if let Some(has_entry) = has_entry.get_mut(*place) {
-            *has_entry = true;
+/// The tags that the peer has shown of one span, and which of them have an entry here.
+#[derive(Debug, Default)]
+struct SpanTags {
+    tags: Vec<u128>,
+    has_entry: Vec<bool>,
+    /// Where they are many: ascending, each with its place.
+    sorted: Vec<(u128, usize)>,
+}
+
+impl SpanTags {
+    /// More tags than this are looked up in order rather than one by one.
+    const FEW: usize = 48;
+
+    fn enter(&mut self, bytes: &[u8], width: Width) {
+        self.tags.clear();
+        self.tags.extend(bytes.chunks_exact(width.tag_bytes()).map(Width::read_tag));
+        self.has_entry.clear();
+        self.has_entry.resize(self.tags.len(), false);
+        self.sorted.clear();
+        if self.tags.len() > SpanTags::FEW {
+            self.sorted.extend(self.tags.iter().copied().zip(0..));
+            self.sorted.sort_unstable();
         }
     }
-    found
+
+    /// Marks every tag equal to this one as having an entry; false when there is none.
+    fn mark(&mut self, tag: u128) -> bool {
+        let mut found = false;
+        if self.sorted.is_empty() {
+            for (other, has_entry) in self.tags.iter().zip(&mut self.has_entry) {
+                if *other == tag {
+                    *has_entry = true;
+                    found = true;
+                }
+            }
+            return found;
+        }
+        let from = self.sorted.partition_point(|(other, _)| *other < tag);
+        for (_, place) in self.sorted.iter().skip(from).take_while(|(other, _)| *other == tag) {
+            if let Some(has_entry) = self.has_entry.get_mut(*place) {
+                *has_entry = true;
+            }
+            found = true;
+        }
+        found
+    }
+
+    /// A bit for each tag: set when it has no entry.
+    fn leave(&mut self, answers: &mut Bits) {
+        self.has_entry.drain(..).for_each(|has_entry| answers.push(!has_entry));
+    }
 }

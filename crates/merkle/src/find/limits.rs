@@ -18,6 +18,9 @@ pub(crate) const UNITS_SPARE: usize = 64;
 /// Units peeled in one step, in about a millisecond.
 pub(crate) const DECODE_UNITS: usize = 1024;
 
+/// The most spans read from the view at once.
+pub(crate) const SPANS_A_READ: usize = 512;
+
 /// The most entries read from the view at once.
 pub(crate) const SCAN_ENTRIES: usize = 1024;
 

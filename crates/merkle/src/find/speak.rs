@@ -5,9 +5,9 @@ use super::{
     blob::Blob,
     error::FindError,
     finder::{Finder, State, Way},
-    frontier::{Front, Span},
-    job::Cursor,
-    limits::{HEADER_BYTES, MESSAGE_BYTES_MAX, SCAN_ENTRIES, TURN_PARTS_MAX},
+    frontier::{Front, Frontier, Span},
+    job::Pages,
+    limits::{HEADER_BYTES, MESSAGE_BYTES_MAX, SPANS_A_READ, TURN_PARTS_MAX},
     message::{Body, Depth, FindMessage, varint_bytes},
     plan::Tagger,
     width::Width,
@@ -105,14 +105,17 @@ impl Finder {
     /// Takes as many open leaves as fit, the last one maybe in part, and gives the tags of their entries.
     fn show_tags(&mut self, frozen: &impl Frozen, room: usize) -> Result<ShownTags, FindError> {
         let mut shown = ShownTags::default();
+        let mut rows = Rows::default();
         let mut whole = 0;
-        while let Some(span) = self.frontier.span(whole) {
-            let used = shown.tags.len() + shown.counts_bytes + COUNT_BYTES;
-            let fit = room.saturating_sub(used) / self.width.tag_bytes();
-            if fit == 0 {
-                break;
+        while self.frontier.span(whole).is_some() {
+            let page = rows.read(frozen, &self.frontier, whole)?;
+            let fitted = shown.show_whole(&rows, page, self.width, room);
+            whole += fitted;
+            if fitted == page {
+                continue;
             }
-            match shown.show_span(frozen, self.width, span, fit)? {
+            let Some(span) = self.frontier.span(whole) else { break };
+            match shown.show_part(frozen, self.width, span, room)? {
                 Fit::Whole => whole += 1,
                 Fit::Upto(upto) => {
                     shown.upto = Some(upto);
@@ -125,6 +128,43 @@ impl Finder {
         let taken = self.frontier.take(whole);
         let cut = shown.upto.is_none_or(|upto| self.frontier.cut(upto));
         if taken.is_none() || !cut { Err(FindError::ViewChanged) } else { Ok(shown) }
+    }
+}
+
+/// A page of rows: spans, the number of entries in each, and the digests of all.
+#[derive(Debug, Default)]
+struct Rows {
+    pages: Pages,
+    spans: Vec<Span>,
+    counts: Vec<usize>,
+    digests: Vec<u128>,
+}
+
+impl Rows {
+    /// Reads the open spans from `index` on. Gives how many were read whole, at least one: a span of more than a page
+    /// counts as one, with too few entries, if it is the first; see [`ShownTags::show_whole`].
+    fn read(&mut self, frozen: &impl Frozen, frontier: &Frontier, index: usize) -> Result<usize, FindError> {
+        self.spans.clear();
+        self.spans.extend((index..).map_while(|index| frontier.span(index)).take(SPANS_A_READ));
+        self.counts.clear();
+        self.counts.resize(self.spans.len(), 0);
+        self.digests.clear();
+        self.pages = Pages::default();
+        let (counts, digests) = (&mut self.counts, &mut self.digests);
+        let mut last = 0;
+        let page = self.pages.read(frozen, self.spans.iter().copied(), |number, (_, _, digest)| {
+            last = number;
+            if let Some(count) = counts.get_mut(number) {
+                *count += 1;
+            }
+            digests.push(digest);
+        })?;
+        if page.is_whole {
+            return Ok(page.spans);
+        }
+        // The last span may go on.
+        self.counts.truncate(last);
+        Ok(last.max(1))
     }
 }
 
@@ -150,21 +190,51 @@ enum Fit {
 }
 
 impl ShownTags {
-    /// Adds the tags of a span's entries if there are at most `fit`, else of as many whole tokens as fit.
-    fn show_span(
+    /// Entries whose tags fit beside what is there.
+    fn fit(&self, room: usize, width: Width) -> usize {
+        let used = self.tags.len() + self.counts_bytes + COUNT_BYTES;
+        room.saturating_sub(used) / width.tag_bytes()
+    }
+
+    fn add_span(&mut self, span: Span, count: usize) {
+        self.counts.push(count as u32);
+        self.counts_bytes += varint_bytes(count as u64);
+        self.spans.push((span, count));
+    }
+
+    /// Adds the tags of the first `page` spans that were read, as many as fit whole, and gives how many did.
+    fn show_whole(&mut self, rows: &Rows, page: usize, width: Width, room: usize) -> usize {
+        let mut digests = rows.digests.as_slice();
+        for (number, (span, count)) in rows.spans.iter().zip(&rows.counts).take(page).enumerate() {
+            let Some((own, rest)) = digests.split_at_checked(*count) else { return number };
+            if self.fit(room, width) < (*count).max(1) {
+                return number;
+            }
+            own.iter().for_each(|digest| width.push_tag(*digest, &mut self.tags));
+            self.add_span(*span, *count);
+            digests = rest;
+        }
+        page.min(rows.counts.len())
+    }
+
+    /// Adds the tags of a span's entries if they fit, else of as many whole tokens as fit.
+    fn show_part(
         &mut self,
         frozen: &impl Frozen,
         width: Width,
         mut span: Span,
-        fit: usize,
+        room: usize,
     ) -> Result<Fit, FindError> {
+        let fit = self.fit(room, width);
+        if fit == 0 {
+            return Ok(Fit::None { token: span.first });
+        }
         let tags_before = self.tags.len();
         let mut tokens: Vec<u64> = Vec::new();
         let mut too_many = None;
-        let mut cursor = Cursor::default();
+        let mut pages = Pages::default();
         loop {
-            let limit = SCAN_ENTRIES.min(fit - tokens.len() + 1);
-            let read = cursor.read(frozen, span, limit, |token, _, digest| {
+            let page = pages.read(frozen, std::iter::once(span), |_, (token, _, digest)| {
                 if tokens.len() < fit {
                     tokens.push(token);
                     width.push_tag(digest, &mut self.tags);
@@ -172,7 +242,7 @@ impl ShownTags {
                     too_many.get_or_insert(token);
                 }
             })?;
-            if read < limit || too_many.is_some() {
+            if page.is_whole || too_many.is_some() {
                 break;
             }
         }
@@ -187,9 +257,7 @@ impl ShownTags {
             span.last = token - 1;
             fitted = Fit::Upto(span.last);
         }
-        self.counts.push(tokens.len() as u32);
-        self.counts_bytes += varint_bytes(tokens.len() as u64);
-        self.spans.push((span, tokens.len()));
+        self.add_span(span, tokens.len());
         Ok(fitted)
     }
 }

@@ -1,13 +1,15 @@
 //! Units on the wire, and the entries of units.
 
-use super::{error::FindError, job::Output, limits::SCAN_ENTRIES};
+use super::{
+    error::FindError,
+    frontier::Span,
+    job::{Output, Pages},
+};
 use crate::{
     frozen::Frozen,
     sketch::{Field, tokens_of},
 };
 
-/// Spans read at a time.
-const SPANS_A_READ: usize = 512;
 /// The most bytes that one gap takes.
 const GAP_BYTES_MAX: usize = 5;
 
@@ -57,32 +59,28 @@ pub(super) struct NamingUnits {
     field: Field,
     units: Vec<u32>,
     at: usize,
-    after: Option<(u64, Box<[u8]>)>,
-    spans: Vec<(u64, u64)>,
+    pages: Pages,
 }
 
 impl NamingUnits {
     /// `units` ascend.
     pub(super) fn new(field: Field, units: Vec<u32>) -> NamingUnits {
-        NamingUnits { field, units, at: 0, after: None, spans: Vec::new() }
+        NamingUnits { field, units, at: 0, pages: Pages::default() }
     }
 
     pub(super) fn step(&mut self, frozen: &impl Frozen, output: &mut Output) -> Result<bool, FindError> {
-        self.spans.clear();
-        let some = self.units.iter().skip(self.at).take(SPANS_A_READ);
-        self.spans.extend(some.map(|unit| tokens_of(*unit, self.field)));
-        let after = self.after.take();
-        let after = after.as_ref().map(|(token, key)| (*token, &**key));
-        let (mut read, mut next) = (0, self.spans.len());
-        frozen.scan_many(&self.spans, after, SCAN_ENTRIES, &mut |span, token, key, digest| {
+        let field = self.field;
+        let spans = self.units.iter().skip(self.at).map(|unit| {
+            let (first, last) = tokens_of(*unit, field);
+            Span { first, last }
+        });
+        let mut at_span = 0;
+        let page = self.pages.read(frozen, spans, |number, (token, key, digest)| {
+            at_span = number;
             output.found.push((token, key.into(), digest));
-            read += 1;
-            if read == SCAN_ENTRIES {
-                (next, self.after) = (span, Some((token, key.into())));
-            }
         })?;
-        output.scanned += read + self.spans.len();
-        self.at += next;
+        output.scanned += page.entries + page.spans;
+        self.at += if page.is_whole { page.spans } else { at_span };
         Ok(self.at >= self.units.len())
     }
 }
