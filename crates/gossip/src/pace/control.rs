@@ -38,11 +38,16 @@ const BASELINE_RETRY: Duration = Duration::from_secs(3);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Repair goes unhindered to be measured when the last measure is this old. The first is taken while it begins, and
 /// soon again.
-const RATE_FRESH: Duration = Duration::from_secs(30);
+const RATE_FRESH: Duration = Duration::from_secs(60);
 const RATE_FRESH_FIRST: Duration = Duration::from_secs(5);
 /// A measure leaves out the first moments, in which windows fill, and then takes this long.
-const MEASURE_AFTER: Duration = Duration::from_millis(40);
-const MEASURE_FOR: Duration = Duration::from_millis(120);
+const MEASURE_AFTER: Duration = Duration::from_millis(80);
+const MEASURE_FOR: Duration = Duration::from_millis(200);
+/// Repair that is slower than this share of its limit, over some windows, is not held by it: then the limit rests on
+/// a measure that was too good.
+const HELD_FROM: f64 = 0.8;
+/// Weight of a window in the mean rate of repair: frames leave in bursts of a whole window of credit.
+const RATE_WEIGHT: f64 = 0.2;
 /// Fewer bytes measured tell nothing.
 const MEASURE_BYTES_MIN: u64 = 64 << 10;
 /// Without repair for this long, the next one is taken for a new beginning.
@@ -80,6 +85,9 @@ pub(super) struct Control {
     unhindered: Option<f64>,
     measured_at: Duration,
     measures: u32,
+    /// Bytes a second over about the last five windows, and how many there were since repair began.
+    mean_rate: f64,
+    busy_windows: u32,
     gathered: Gathered,
     requests_a_second: f64,
     p99_us: Option<f64>,
@@ -101,6 +109,8 @@ impl Control {
             unhindered: None,
             measured_at: now,
             measures: 0,
+            mean_rate: 0.0,
+            busy_windows: 0,
             gathered: Gathered::default(),
             requests_a_second: 0.0,
             p99_us: None,
@@ -177,11 +187,32 @@ impl Control {
         }
         if self.phase == Phase::Free {
             self.phase = Phase::Paced;
-        } else if self.limit().is_none() && self.unhindered.is_some_and(|known| known < rate) {
-            self.unhindered = Some(rate);
         }
+        self.weigh(rate);
         self.gather(now, window, disturbed || before);
         self.turn(now);
+    }
+
+    /// Keeps what is known of the unhindered rate in step with what is seen of it.
+    fn weigh(&mut self, rate: f64) {
+        if rate == 0.0 || matches!(self.phase, Phase::Pausing { .. }) {
+            (self.mean_rate, self.busy_windows) = (0.0, 0);
+            return;
+        }
+        self.busy_windows += 1;
+        let weight = RATE_WEIGHT.max(1.0 / f64::from(self.busy_windows));
+        self.mean_rate += weight * (rate - self.mean_rate);
+        let Some(known) = self.unhindered.filter(|_| self.busy_windows >= 6) else { return };
+        match self.limit() {
+            None => self.unhindered = Some(known.max(self.mean_rate)),
+            Some(limit) if self.phase == Phase::Paced && self.mean_rate < HELD_FROM * limit => {
+                self.unhindered = Some(self.mean_rate);
+                self.busy_windows = 0;
+                // It may have been slow for reasons of its own: measured again soon.
+                self.measures = self.measures.min(1);
+            }
+            Some(_) => {}
+        }
     }
 
     fn gather(&mut self, now: Duration, window: Foreground, disturbed: bool) {
@@ -262,8 +293,7 @@ impl Control {
         self.measured_at = now;
         if bytes >= MEASURE_BYTES_MIN {
             let rate = bytes as f64 / passed.as_secs_f64();
-            // What is repaired next may be of another kind: a lower measure counts, but not all at once.
-            self.unhindered = Some(self.unhindered.map_or(rate, |known| rate.max(known / 2.0)));
+            self.unhindered = Some(rate);
             self.measures += 1;
         }
     }

@@ -20,6 +20,8 @@ struct Plant {
     /// What it is multiplied by, less one, with repair going unhindered.
     harm: f64,
     requests_a_second: f64,
+    /// Bytes that may be on their way to the other side, which takes them in at the unhindered rate.
+    credit: u64,
     /// Noise of a window's percentile, as a share of it.
     noise: f64,
     rng: StdRng,
@@ -40,6 +42,7 @@ impl Plant {
             base_us: 2_000.0,
             harm: 5.0,
             requests_a_second: 4_000.0,
+            credit: SLICE,
             noise: 0.2,
             rng: StdRng::seed_from_u64(seed),
         }
@@ -57,7 +60,7 @@ impl Plant {
     /// Lets repair go on for a time, while there is any to do.
     fn run(&mut self, governor: &mut Governor, now: &mut Duration, seconds: u32, repair: bool) -> Run {
         let (mut run, mut window, end) = (Run::default(), 0, *now + seconds * 1_000 * MS);
-        let mut free_at = *now;
+        let (mut under_way, a_ms) = (0.0_f64, self.unhindered / 1_000.0);
         let mut window_at = *now + WINDOW * MS;
         while *now < end {
             if *now >= window_at {
@@ -67,12 +70,16 @@ impl Plant {
                 run.bytes += std::mem::take(&mut window);
                 window_at += WINDOW * MS;
             }
-            if repair && free_at <= *now && governor.ready_at(*now) <= *now {
+            while repair
+                && under_way + SLICE as f64 <= self.credit as f64 + a_ms
+                && governor.ready_at(*now) <= *now
+            {
                 governor.spend(*now, SLICE);
-                window += SLICE;
-                // The node itself takes this long for a slice.
-                free_at = *now + Duration::from_secs_f64(SLICE as f64 / self.unhindered);
+                under_way += SLICE as f64;
             }
+            let done = under_way.min(a_ms);
+            under_way -= done;
+            window += done as u64;
             *now += MS;
         }
         run.bytes += window;
@@ -112,6 +119,24 @@ fn clients_are_spared_and_repair_keeps_its_share_where_it_hurts() {
         assert!(run.above(3.5) < 0.02, "seed {seed}: {}", run.above(3.5));
         let share = run.bytes as f64 / hindered.bytes as f64;
         assert!(share >= 0.2, "seed {seed}: repair keeps {share} of its rate");
+    }
+}
+
+#[test]
+fn a_burst_of_credit_is_not_taken_for_speed() {
+    // Two mebibytes leave at once, and are taken in within most of a second.
+    for seed in 0..10 {
+        let slow = |seed| Plant { unhindered: 3e6, credit: 16 * SLICE, ..Plant::new(seed) };
+        let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
+        let mut plant = slow(seed);
+        plant.requests_a_second = 0.0;
+        plant.run(&mut governor, &mut now, 5, true);
+        plant.requests_a_second = 4_000.0;
+        plant.run(&mut governor, &mut now, 5, false);
+        let run = plant.run(&mut governor, &mut now, 60, true);
+        assert!(run.mean() < 2.6, "seed {seed}: {}", run.mean());
+        let share = run.bytes as f64 / (60.0 * plant.unhindered);
+        assert!(share >= 0.2, "seed {seed}: {share}");
     }
 }
 
