@@ -27,6 +27,9 @@ pub enum ViewLost {
     Unreadable(String),
 }
 
+/// Called with the number of a span, and token, key and digest of an entry in it.
+pub type VisitMany<'a> = &'a mut dyn FnMut(usize, u64, &[u8], u128);
+
 /// A store as of one instant, whatever is written meanwhile. All answers of one value must be of the same instant.
 pub trait Frozen {
     /// Root, leaf bits and size hint.
@@ -108,7 +111,7 @@ pub trait Frozen {
         spans: &[(u64, u64)],
         after: Option<(u64, &[u8])>,
         limit: usize,
-        visit: &mut dyn FnMut(usize, u64, &[u8], u128),
+        visit: VisitMany<'_>,
     ) -> Result<(), ViewLost> {
         let mut left = limit;
         for (number, (first, last)) in spans.iter().enumerate() {

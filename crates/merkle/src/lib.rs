@@ -39,7 +39,7 @@ pub use digest::RangeDigest;
 pub use find::{
     Choice, FindError, FindMessage, FindStep, Finder, MESSAGE_BYTES_MAX, Method, Next, Prefer, Reason, Width,
 };
-pub use frozen::{Frozen, FrozenEntry, ViewLost};
+pub use frozen::{Frozen, FrozenEntry, ViewLost, VisitMany};
 pub use growth::GrowthError;
 pub use hint::SizeHint;
 pub use opening::Opening;

@@ -12,7 +12,7 @@ use proptest::{collection::vec, prelude::*};
 use support::{Data, Still, difference, digest, digest_at, search_by, token};
 
 fn unit(token: u64) -> u64 {
-    (u128::from(token) * u128::from(Field::Small.prime()) >> 64) as u64
+    ((u128::from(token) * u128::from(Field::Small.prime())) >> 64) as u64
 }
 
 /// The entries of `mine` in units in which anything differs between the two.

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 const FIELDS: [Field; 2] = [Field::Small, Field::Large];
 
 fn unit(token: u64, field: Field) -> u32 {
-    (u128::from(token) * u128::from(field.prime()) >> 64) as u32
+    ((u128::from(token) * u128::from(field.prime())) >> 64) as u32
 }
 
 fn run(decoder: &mut Decoder) -> Progress {

@@ -10,7 +10,7 @@ const fn cut(prime: u64) -> (u64, u64) {
 
 /// The unit of a token: the token space in order, cut into as many ranges as the field has elements.
 pub(crate) fn unit_of(token: u64, field: Field) -> u32 {
-    (u128::from(token) * u128::from(field.prime()) >> 64) as u32
+    ((u128::from(token) * u128::from(field.prime())) >> 64) as u32
 }
 
 /// The first and the last token of a unit, which must be under the field's prime.
@@ -36,7 +36,7 @@ fn first<const P: u64>(unit: u64) -> u64 {
 /// An entry's digest as a value of the field: never 0, which stands for no entry. It rests on bits that neither
 /// truncated sums nor tags show.
 pub(crate) fn value_of<const P: u64>(digest: Option<u128>) -> u32 {
-    digest.map_or(0, |digest| 1 + (u128::from(digest as u64) * u128::from(P - 1) >> 64) as u32)
+    digest.map_or(0, |digest| 1 + ((u128::from(digest as u64) * u128::from(P - 1)) >> 64) as u32)
 }
 
 /// What the value of a unit changes by when an entry goes from `old` to `new`.

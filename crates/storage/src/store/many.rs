@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use merkle::{Frozen, FrozenView, ViewLost};
+use merkle::{Frozen, FrozenView, ViewLost, VisitMany};
 
 use super::views::View;
 use crate::engine::{Part, Space};
@@ -29,7 +29,7 @@ struct Reading<'a> {
     /// Entries that may still be visited, and rows that may still be read.
     visits_left: usize,
     rows_left: usize,
-    visit: &'a mut dyn FnMut(usize, u64, &[u8], u128),
+    visit: VisitMany<'a>,
 }
 
 impl View<'_> {
@@ -39,7 +39,7 @@ impl View<'_> {
         spans: &[(u64, u64)],
         after: Option<(u64, &[u8])>,
         limit: usize,
-        visit: &mut dyn FnMut(usize, u64, &[u8], u128),
+        visit: VisitMany<'_>,
     ) -> Result<(), ViewLost> {
         let mut at = Place { span: 0, after: after.map(|(token, key)| (token, key.into())) };
         let mut left = limit;
