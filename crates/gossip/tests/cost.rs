@@ -178,3 +178,15 @@ fn a_member_that_lost_everything_is_filled_by_one_session_for_less_than_150_byte
     }
     insta::assert_snapshot!(table);
 }
+
+/// The side that is filled changes more than its frozen view could remember.
+#[test]
+fn a_fill_is_one_session_however_much_there_is() {
+    let rows = rows(storage::VIEW_CHANGES_MAX + 1_000, "v");
+    let mut cluster = two(&rows, 100);
+    // Nothing but the session itself may end with this outcome: an earlier one would have ended in a failure.
+    let report = session(&mut cluster);
+    assert_eq!(report.received + report.sent, rows.len() as u64 - 100);
+    let failures = &cluster.nodes[&id(2)].status.as_ref().unwrap().session_failures;
+    assert!(failures.is_empty(), "{failures:?}");
+}

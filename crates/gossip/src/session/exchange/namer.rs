@@ -30,6 +30,8 @@ struct Wanted {
 pub struct Namer {
     own: Vec<Found>,
     cut: bool,
+    /// Whether `own` is all of the frozen view: then that need not be asked, and may be given back.
+    is_whole: bool,
     named: usize,
     named_last: bool,
     gathered: Vec<Name>,
@@ -53,6 +55,7 @@ impl Namer {
         Self {
             own,
             cut,
+            is_whole: false,
             named: 0,
             named_last: frozen_root.is_zero(),
             gathered: Vec::new(),
@@ -66,6 +69,12 @@ impl Namer {
             peer_closed: false,
             closed: false,
         }
+    }
+
+    /// Names `all` that the frozen view holds. The view is not asked from here on: a side that holds next to nothing is
+    /// about to change more than a view can remember.
+    pub fn of_all(all: Vec<Found>, frozen_root: RangeDigest, theirs: u64) -> Self {
+        Self { is_whole: true, ..Self::new(all, false, frozen_root, theirs) }
     }
 
     pub fn close(&self) -> Option<Close> {
@@ -142,6 +151,9 @@ impl Namer {
             .unnamed_left
             .checked_sub(1)
             .ok_or(Failure::Protocol("more entries than it said it holds"))?;
+        if self.is_whole {
+            return Ok(());
+        }
         let digest = view.digest_of(token, key.as_bytes()).map_err(|_| Failure::ViewLost)?;
         self.remainder.subtract(digest);
         if digest.is_some() {

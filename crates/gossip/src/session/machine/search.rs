@@ -36,6 +36,9 @@ impl Session {
             let reason = "one side holds next to nothing: it is sent everything in order".into();
             self.chosen(SessionMethod::Bulk, reason, self.mine.root.count.abs_diff(self.theirs.root.count));
             self.phase = Phase::Exchanging(self.bulk(&turn.store.view(self.view))?);
+            if self.mine.root.count < self.theirs.root.count {
+                turn.store.release(self.view);
+            }
             return self.pump(turn);
         }
         self.search(Width::Short, turn)
@@ -60,7 +63,7 @@ impl Session {
         if mine.count < theirs.count {
             let rows = view.entries(0, u64::MAX, None, FEW_MAX as usize).map_err(|_| Failure::ViewLost)?;
             let all: Vec<Found> = rows.into_iter().map(Found::new).collect::<Result<_, _>>()?;
-            return Ok(Exchange::Namer(Box::new(Namer::new(all, false, mine, theirs.count))));
+            return Ok(Exchange::Namer(Box::new(Namer::of_all(all, mine, theirs.count))));
         }
         Ok(Exchange::Joiner(Box::new(Joiner::new(Own::all(mine.count), mine, !theirs.is_zero()))))
     }
