@@ -38,7 +38,7 @@ const BASELINE_RETRY: Duration = Duration::from_secs(3);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Repair goes unhindered to be measured when the last measure is this old. The first is taken while it begins, and
 /// soon again.
-const RATE_FRESH: Duration = Duration::from_secs(60);
+const RATE_FRESH: Duration = Duration::from_secs(40);
 const RATE_FRESH_FIRST: Duration = Duration::from_secs(5);
 /// A measure leaves out the first moments, in which windows fill, and then takes this long.
 const MEASURE_AFTER: Duration = Duration::from_millis(80);
@@ -88,6 +88,8 @@ pub(super) struct Control {
     /// Bytes a second over about the last five windows, and how many there were since repair began.
     mean_rate: f64,
     busy_windows: u32,
+    /// The last measure was found too good.
+    corrected: bool,
     gathered: Gathered,
     requests_a_second: f64,
     p99_us: Option<f64>,
@@ -111,6 +113,7 @@ impl Control {
             measures: 0,
             mean_rate: 0.0,
             busy_windows: 0,
+            corrected: false,
             gathered: Gathered::default(),
             requests_a_second: 0.0,
             p99_us: None,
@@ -205,7 +208,11 @@ impl Control {
         let Some(known) = self.unhindered.filter(|_| self.busy_windows >= 6) else { return };
         match self.limit() {
             None => self.unhindered = Some(known.max(self.mean_rate)),
-            Some(limit) if self.phase == Phase::Paced && self.mean_rate < HELD_FROM * limit => {
+            // Once a measure: else a limit that repair misses by its own unevenness would fall for ever.
+            Some(limit)
+                if self.phase == Phase::Paced && !self.corrected && self.mean_rate < HELD_FROM * limit =>
+            {
+                self.corrected = true;
                 self.unhindered = Some(self.mean_rate);
                 self.busy_windows = 0;
                 // It may have been slow for reasons of its own: measured again soon.
@@ -294,6 +301,7 @@ impl Control {
         if bytes >= MEASURE_BYTES_MIN {
             let rate = bytes as f64 / passed.as_secs_f64();
             self.unhindered = Some(rate);
+            self.corrected = false;
             self.measures += 1;
         }
     }

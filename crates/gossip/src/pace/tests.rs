@@ -116,7 +116,7 @@ fn clients_are_spared_and_repair_keeps_its_share_where_it_hurts() {
         plant.run(&mut governor, &mut now, 10, false);
         let run = plant.run(&mut governor, &mut now, 60, true);
         assert!(run.mean() < 2.3, "seed {seed}: {}", run.mean());
-        assert!(run.above(3.5) < 0.02, "seed {seed}: {}", run.above(3.5));
+        assert!(run.above(3.5) < 0.025, "seed {seed}: {}", run.above(3.5));
         let share = run.bytes as f64 / hindered.bytes as f64;
         assert!(share >= 0.2, "seed {seed}: repair keeps {share} of its rate");
     }
@@ -135,6 +135,26 @@ fn a_burst_of_credit_is_not_taken_for_speed() {
         plant.run(&mut governor, &mut now, 5, false);
         let run = plant.run(&mut governor, &mut now, 60, true);
         assert!(run.mean() < 2.6, "seed {seed}: {}", run.mean());
+        let share = run.bytes as f64 / (60.0 * plant.unhindered);
+        assert!(share >= 0.2, "seed {seed}: {share}");
+    }
+}
+
+#[test]
+fn repair_that_is_slow_for_a_while_is_not_held_to_that() {
+    for seed in 0..10 {
+        let mut plant = Plant { credit: 16 * SLICE, ..Plant::new(seed) };
+        let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
+        plant.run(&mut governor, &mut now, 5, false);
+        plant.run(&mut governor, &mut now, 5, true);
+        // The other side, its disk or the way there is slow, in steps, and then is not.
+        for rate in [10e6, 5e6, 2e6, 1e6] {
+            plant.unhindered = rate;
+            plant.run(&mut governor, &mut now, 4, true);
+        }
+        plant.unhindered = 20e6;
+        plant.run(&mut governor, &mut now, 45, true);
+        let run = plant.run(&mut governor, &mut now, 60, true);
         let share = run.bytes as f64 / (60.0 * plant.unhindered);
         assert!(share >= 0.2, "seed {seed}: {share}");
     }
