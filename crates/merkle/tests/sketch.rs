@@ -128,14 +128,14 @@ fn an_empty_difference_is_decoded_from_any_number_of_cells() {
     assert_eq!((run(&mut decoder), decoder.units()), (Progress::Decoded, vec![]));
 }
 
-/// Three hundred thousand cells that each look like one unit of their own sequence.
+/// Three hundred cells that each look like unit 0, so that to peel one spoils all others of its sequence.
 #[test]
 fn a_decode_without_end_ends() {
-    // A cell of unit 0 is (v, 0, 0) for any v; every unit is in cell 0, so that one gives work for ever.
+    // A cell of unit 0 is (v, 0, 0) for any v. A cell is peeled twice at most, or this would go on for ever.
     let mut decoder = Decoder::new(Field::Small);
     let cells: Vec<[u32; 3]> = (0..300_u32).map(|value| [value + 1, 0, 0]).collect();
     decoder.push(&cells);
-    assert_eq!(run(&mut decoder), Progress::Endless);
+    assert!(matches!(run(&mut decoder), Progress::Stuck | Progress::Endless));
     assert!(decoder.peeled() <= 365);
 }
 
