@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use merkle::{
     Cells, Field, Frozen, FrozenEntry, Method, Opening, Prefer, Prefix, RangeDigest, Reason, ViewLost, Width,
 };
-use proptest::{collection::vec, prelude::*};
-use support::{Data, Still, difference, digest, digest_at, search_by, token};
+use proptest::prelude::*;
+use support::{Still, any_pair, difference, digest, search_by, token};
 
 fn unit(token: u64) -> u64 {
     ((u128::from(token) * u128::from(Field::Small.prime())) >> 64) as u64
@@ -45,42 +45,12 @@ fn still(keys: impl IntoIterator<Item = (u32, u64)>, expected: u64) -> Still {
     Still::new(&keys.into_iter().map(entry).collect(), expected)
 }
 
-/// Tokens anywhere, some close together: of one unit, or even the same.
-fn any_token() -> impl Strategy<Value = u64> {
-    prop_oneof![4 => any::<u64>(), 1 => 0..9_u64, 1 => (0..16_u64).prop_map(|top| top << 60)]
-}
-
-fn any_pair() -> impl Strategy<Value = (Data, Data)> {
-    let entry = (any_token(), 0..2_u8, 0..40_u8);
-    (vec(entry, 0..400), 0..6_u8).prop_map(|(entries, equal_from)| {
-        let (mut a, mut b) = (Data::new(), Data::new());
-        for (token, key, fate) in entries {
-            let put = |data: &mut Data, version| {
-                data.insert((token, [key].into()), digest_at(token, &[key], version))
-            };
-            match fate {
-                fate if fate >= equal_from => {
-                    put(&mut a, 0);
-                    put(&mut b, 0);
-                }
-                0 => {
-                    put(&mut a, 0);
-                    put(&mut b, 1);
-                }
-                fate if fate % 2 == 0 => drop(put(&mut a, 0)),
-                _ => drop(put(&mut b, 0)),
-            }
-        }
-        (a, b)
-    })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn any_two_stores(
-        (a, b) in any_pair(),
+        (a, b) in any_pair(400, 40),
         sizes in (0..3_000_u64, 0..3_000_u64),
         prefer in prop_oneof![Just(Prefer::Auto), Just(Prefer::Sketch)],
     ) {

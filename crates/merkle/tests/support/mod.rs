@@ -7,6 +7,7 @@ use merkle::{
     Cells, Choice, FindError, FindMessage, Finder, Frozen, FrozenEntry, MESSAGE_BYTES_MAX, Next, Opening,
     Prefer, Prefix, RangeDigest, Tree, ViewLost, Width,
 };
+use proptest::{collection::vec, prelude::*};
 
 pub type Data = BTreeMap<(u64, Box<[u8]>), u128>;
 
@@ -254,4 +255,35 @@ fn deliver<F: Frozen>(
         to.step(Some(decode(&bytes).unwrap()))?;
     }
     Ok(true)
+}
+
+/// Tokens anywhere, some close together: of one unit, or even the same.
+pub fn any_token() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => any::<u64>(), 1 => 0..9_u64, 1 => (0..16_u64).prop_map(|top| top << 60)]
+}
+
+/// Fewer than `entries` that both have, or one, or both with different versions; the more `fates`, the fewer differ.
+pub fn any_pair(entries: usize, fates: u8) -> impl Strategy<Value = (Data, Data)> {
+    let entry = (any_token(), 0..2_u8, 0..fates);
+    (vec(entry, 0..entries), 0..6_u8).prop_map(|(entries, equal_from)| {
+        let (mut a, mut b) = (Data::new(), Data::new());
+        for (token, key, fate) in entries {
+            let put = |data: &mut Data, version| {
+                data.insert((token, [key].into()), digest_at(token, &[key], version))
+            };
+            match fate {
+                fate if fate >= equal_from => {
+                    put(&mut a, 0);
+                    put(&mut b, 0);
+                }
+                0 => {
+                    put(&mut a, 0);
+                    put(&mut b, 1);
+                }
+                fate if fate % 2 == 0 => drop(put(&mut a, 0)),
+                _ => drop(put(&mut b, 0)),
+            }
+        }
+        (a, b)
+    })
 }
