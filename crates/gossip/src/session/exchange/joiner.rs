@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use merkle::{Frozen, RangeDigest};
+use merkle::{Frozen, RangeDigest, Remainder};
 use model::{Delta, Key, Summary};
 use storage::View;
 
@@ -13,7 +13,7 @@ use super::super::packed::{Item, Name, Place, Want, pack_wants, unpack_names};
 use super::outbox::Outbox;
 use super::own::Own;
 use super::read::read;
-use super::{Bench, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME, Remainder};
+use super::{Bench, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME};
 
 /// A key to be dealt with: its place in both rows is known.
 #[derive(Debug)]
@@ -68,14 +68,14 @@ impl Joiner {
             asked: VecDeque::new(),
             returns_left: 0,
             outbox: Outbox::default(),
-            remainder: Remainder(frozen_root),
+            remainder: Remainder::of(frozen_root),
             closed: false,
         }
     }
 
     pub fn close(&self) -> Option<Close> {
         let cut = self.own.is_cut() || self.names_cut;
-        self.closed.then_some(Close { remainder: self.remainder.0, cut })
+        self.closed.then_some(Close { remainder: self.remainder.left(), cut })
     }
 
     pub fn left(&self) -> Option<u64> {
@@ -215,7 +215,7 @@ impl Joiner {
         bench.rows = bench.rows.saturating_sub(entries.len());
         for entry in entries {
             let Some(Joined { key, digest, name, .. }) = self.joined.pop_front() else { break };
-            self.remainder.subtract(digest);
+            self.remainder.name(digest);
             bench.tally.named += 1;
             let entry = entry.unwrap_or_default();
             let Some((index, theirs)) = name else {

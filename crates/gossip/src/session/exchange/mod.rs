@@ -21,7 +21,6 @@ mod outbox;
 mod own;
 mod read;
 
-use merkle::RangeDigest;
 use model::{Delta, Key};
 use storage::{Store, View};
 
@@ -151,18 +150,6 @@ impl Exchange {
         match self {
             Self::Namer(namer) => namer.left(),
             Self::Joiner(joiner) => joiner.left(),
-        }
-    }
-}
-
-/// A frozen root less what was named.
-#[derive(Clone, Copy, Debug)]
-struct Remainder(RangeDigest);
-
-impl Remainder {
-    fn subtract(&mut self, digest: Option<u128>) {
-        if let Some(digest) = digest {
-            self.0 = self.0.sub(RangeDigest::of(digest));
         }
     }
 }

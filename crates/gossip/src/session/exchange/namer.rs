@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use merkle::{Frozen, RangeDigest};
+use merkle::{Frozen, RangeDigest, Remainder};
 use model::{Delta, Entry, Key, Summary};
 use storage::View;
 
@@ -11,7 +11,7 @@ use super::super::packed::{Item, Name, Place, Want, pack_names};
 use super::super::{Failure, Found, Tally};
 use super::outbox::Outbox;
 use super::read::read;
-use super::{Bench, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME, Remainder};
+use super::{Bench, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME};
 
 /// Naming pauses while so many wants wait to be answered.
 const WANTS_MAX: usize = 8 * NAMES_A_FRAME;
@@ -65,7 +65,7 @@ impl Namer {
             data_last: None,
             unnamed_left: theirs,
             outbox: Outbox::default(),
-            remainder: Remainder(frozen_root),
+            remainder: Remainder::of(frozen_root),
             peer_closed: false,
             closed: false,
         }
@@ -78,7 +78,7 @@ impl Namer {
     }
 
     pub fn close(&self) -> Option<Close> {
-        self.closed.then_some(Close { remainder: self.remainder.0, cut: self.cut })
+        self.closed.then_some(Close { remainder: self.remainder.left(), cut: self.cut })
     }
 
     pub fn left(&self) -> Option<u64> {
@@ -155,7 +155,7 @@ impl Namer {
             return Ok(());
         }
         let digest = view.digest_of(token, key.as_bytes()).map_err(|_| Failure::ViewLost)?;
-        self.remainder.subtract(digest);
+        self.remainder.name(digest);
         if digest.is_some() {
             // It was here as well, unseen by a truncated digest: what the joiner lacks of it must go back.
             let held = delta.summary(&Entry::default());
@@ -201,7 +201,7 @@ impl Namer {
             }
             let names = std::mem::take(&mut self.gathered);
             let said = self.own.get(self.named..self.named + names.len()).into_iter().flatten();
-            said.for_each(|found| self.remainder.subtract(Some(found.digest)));
+            said.for_each(|found| self.remainder.name(Some(found.digest)));
             self.named += names.len();
             bench.tally.named += names.len() as u64;
             self.named_last = last;
