@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -12,24 +11,7 @@ use std::process::Stdio;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use support::{Api, Cluster, Killed, QUICK, Ran, SOON, mangrove, noise, run, signal};
-
-/// Runs a command against a node.
-fn ask(api: Api, arguments: &[impl AsRef<OsStr>]) -> Ran {
-    run(mangrove().args(arguments).args(["--endpoint", &format!("http://{}", api.address)]), SOON)
-}
-
-fn json(ran: &Ran) -> Value {
-    serde_json::from_slice(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.text()))
-}
-
-/// The exit code, and one line on stderr that says this.
-#[track_caller]
-fn fails(ran: Ran, code: i32, says: &str) {
-    let ran = ran.expect(code);
-    assert!(ran.stdout.is_empty(), "{}", ran.text());
-    assert!(ran.stderr.lines().count() == 1 && ran.stderr.contains(says), "{says}: {}", ran.stderr);
-}
+use support::{Cluster, Killed, QUICK, SOON, ask, fails, json, mangrove, noise, run, signal};
 
 #[test]
 fn values_are_written_read_and_deleted() {

@@ -4,34 +4,16 @@
 
 mod support;
 
-use std::ffi::OsStr;
 use std::thread;
 
 use serde_json::Value;
-use support::{Api, Cluster, QUICK, Ran, SOON, mangrove, noise, run, until};
+use support::{Api, Cluster, QUICK, SOON, ask, fails, json, mangrove, noise, until};
 
 /// Neither pushes nor compares by itself: what is repaired is what a test asked for.
 const STILL: &[&str] = &["--rumors", "off", "--anti-entropy", "off"];
 
 /// Longer than it takes to find a member down on a machine that does much else.
 const DRILL_SECONDS: u64 = 25;
-
-/// Runs a command against a node.
-fn ask(api: Api, arguments: &[impl AsRef<OsStr>]) -> Ran {
-    run(mangrove().args(arguments).args(["--endpoint", &format!("http://{}", api.address)]), SOON)
-}
-
-fn json(ran: &Ran) -> Value {
-    serde_json::from_slice(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.text()))
-}
-
-/// The exit code, and one line on stderr that says this.
-#[track_caller]
-fn fails(ran: Ran, code: i32, says: &str) {
-    let ran = ran.expect(code);
-    assert!(ran.stdout.is_empty(), "{}", ran.text());
-    assert!(ran.stderr.lines().count() == 1 && ran.stderr.contains(says), "{says}: {}", ran.stderr);
-}
 
 /// Writes so many keys of a prefix, from several threads.
 fn write(api: Api, prefix: &str, count: usize, value: &[u8]) {

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod cluster;
+mod command;
 mod http;
 mod inputs;
 mod ledger;
@@ -15,6 +16,7 @@ mod wait;
 mod workload;
 
 pub use cluster::Cluster;
+pub use command::{ask, fails, json};
 pub use http::{Answer, Api, Siblings, encoded};
 pub use inputs::{Input, noise, real_files};
 pub use ledger::Ledger;
