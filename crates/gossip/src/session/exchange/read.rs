@@ -12,8 +12,8 @@ const DENSE: u64 = 3;
 /// Fewer are read one by one.
 const FEW: usize = 16;
 
-/// What is held under these keys, fastest where they ascend by token and key; perhaps only under the first of them, but at least
-/// under one. `held` is about how many entries the store holds.
+/// What is held under these keys, fastest where they ascend by token and key; perhaps only under the first of them, but
+/// at least under one. `held` is about how many entries the store holds.
 pub fn read(store: &Store, places: &[(u64, Key)], held: u64) -> Result<Vec<Option<Entry>>, Failure> {
     let (Some((first, _)), Some((last, _))) = (places.first(), places.last()) else { return Ok(Vec::new()) };
     let wanted = places.len() as u64;
