@@ -88,6 +88,13 @@ pub struct RepairSession {
     pub remaining_ms: Option<u64>,
 }
 
+impl RepairSession {
+    /// Bytes of whole frames, both directions.
+    pub fn bytes_total(&self) -> u64 {
+        self.bytes_sent.saturating_add(self.bytes_received)
+    }
+}
+
 /// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

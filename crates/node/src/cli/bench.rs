@@ -1,6 +1,5 @@
 //! `mangrove bench`: what nodes carry and what repair costs, measured on real processes over HTTP.
 
-mod control;
 mod cpu;
 mod data;
 mod fill;
@@ -9,6 +8,7 @@ mod nodes;
 mod place;
 mod progress;
 mod repair;
+mod same;
 mod scenario;
 mod wire;
 

@@ -126,6 +126,11 @@ impl Remote {
         self.client.repair(peer).await.map_err(explained)
     }
 
+    /// Whether the node may be cut off from the others, and whether it is.
+    pub(crate) async fn drills(&self) -> Result<Drills, CliError> {
+        self.client.drills().await.map_err(explained)
+    }
+
     /// Cuts the node off from the others for so long.
     pub(crate) async fn drill_isolate(&self, time: Duration) -> Result<Drills, CliError> {
         self.client.drill_isolate(time).await.map_err(explained)

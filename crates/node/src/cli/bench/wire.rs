@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::super::endpoint::Remote;
 use super::super::error::CliError;
 
 /// Longest time for one request, connecting included.
@@ -39,6 +40,11 @@ impl Host {
             base: String::new(),
             address,
         }
+    }
+
+    /// For questions beside the load, whose cost does not matter.
+    pub(crate) fn remote(&self) -> Result<Remote, CliError> {
+        Remote::to(&self.url, REQUEST_TIME_MAX)
     }
 
     /// From `host:port` or `http://host:port`; the name is looked up once.

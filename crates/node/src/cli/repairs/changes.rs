@@ -84,7 +84,7 @@ fn line(now_ms: u64, session: &RepairSession) -> String {
         session.found,
         session.sent,
         session.received,
-        session.bytes_sent.saturating_add(session.bytes_received),
+        session.bytes_total(),
         session.elapsed_ms,
         failure.unwrap_or_default(),
     )

@@ -121,7 +121,7 @@ fn begun_by(session: &RepairSession, node: &str) -> String {
 
 /// Method, found, sent, received, bytes.
 fn counted(session: &RepairSession) -> [Coloured; 5] {
-    let bytes = session.bytes_sent.saturating_add(session.bytes_received);
+    let bytes = session.bytes_total();
     [
         method(session).to_owned(),
         session.found.to_string(),
@@ -174,7 +174,7 @@ pub(super) fn outcome(session: &RepairSession) -> &'static str {
 
 /// What went over the wire beside what had to: `1.2x`.
 pub(super) fn overhead(session: &RepairSession) -> String {
-    let bytes = session.bytes_sent.saturating_add(session.bytes_received);
+    let bytes = session.bytes_total();
     match session.bytes_ideal {
         0 => UNKNOWN.to_owned(),
         ideal => format!("{:.2}x", bytes as f64 / ideal as f64),

@@ -4,13 +4,14 @@
 
 use std::time::Duration;
 
+use client::{RepairOutcome, RepairSession};
 use tokio::time::{Instant, sleep};
 
 use super::job::{self, Measured, per_second};
 use super::shown::{Beside, Phase, rounded};
 use super::{Durability, Load};
-use crate::cli::bench::control::{Control, Session};
 use crate::cli::bench::nodes::Nodes;
+use crate::cli::endpoint::Remote;
 use crate::cli::error::CliError;
 use crate::cli::output;
 
@@ -69,32 +70,32 @@ fn settings(governor: &str, durability: Durability) -> Vec<String> {
 /// Entries a second of a fill without a load.
 async fn filled_alone(nodes: &mut Nodes, load: &Load) -> Result<f64, CliError> {
     nodes.start(1, &settings("on", load.durability))?;
-    let mut control = Control::new(nodes.host(0)?);
+    let control = nodes.host(0)?.remote()?;
     let name = nodes.name(1)?;
-    begun(&mut control, &name).await?;
+    begun(&control, &name).await?;
     let began = Instant::now();
-    while !begun(&mut control, &name).await?.iter().any(identical) {
+    while !begun(&control, &name).await?.iter().any(identical) {
         if began.elapsed() > FILL_WITHIN {
             return Err(CliError::Failed(format!("{name} was not filled within {FILL_WITHIN:?}")));
         }
         sleep(LOOK_EVERY).await;
     }
-    let sessions = begun(&mut control, &name).await?;
+    let sessions = begun(&control, &name).await?;
     let entries: u64 = sessions.iter().map(|session| session.sent).sum();
     let millis: u64 = sessions.iter().map(|session| session.elapsed_ms).sum();
     nodes.kill(1).await?;
     Ok(per_second(entries, Duration::from_millis(millis.max(1))))
 }
 
-fn identical(session: &Session) -> bool {
-    session.outcome.as_deref() == Some("identical")
+fn identical(session: &RepairSession) -> bool {
+    session.outcome == Some(RepairOutcome::Identical)
 }
 
 /// The sessions with this member, once there is one.
-async fn begun(control: &mut Control, peer: &str) -> Result<Vec<Session>, CliError> {
+async fn begun(control: &Remote, peer: &str) -> Result<Vec<RepairSession>, CliError> {
     let deadline = Instant::now() + BEGIN_WITHIN;
     loop {
-        let mut sessions = control.sessions().await?.repairs;
+        let mut sessions = control.repairs().await?.repairs;
         sessions.retain(|session| session.peer == peer && session.sent + session.found > 0);
         if !sessions.is_empty() {
             return Ok(sessions);
@@ -115,15 +116,15 @@ async fn filled_beside(
     rate: u64,
 ) -> Result<(Measured, Beside), CliError> {
     nodes.start(index, &settings(governor, load.durability))?;
-    let (mut control, name) = (Control::new(nodes.host(0)?), nodes.name(index)?);
-    let before = totals(&begun(&mut control, &name).await?);
+    let (control, name) = (nodes.host(0)?.remote()?, nodes.name(index)?);
+    let before = totals(&begun(&control, &name).await?);
     let job = load.job(vec![nodes.host(0)?], Some(rate));
     let until = job.until.clone();
     let began = Instant::now();
     let watching = async {
         loop {
             sleep(LOOK_EVERY).await;
-            let sessions = begun(&mut control, &name).await?;
+            let sessions = begun(&control, &name).await?;
             let (now, ended) = (totals(&sessions), sessions.iter().any(identical));
             if ended || until.is_stopped() || began.elapsed() >= until.time {
                 until.stop();
@@ -146,7 +147,7 @@ async fn filled_beside(
 }
 
 /// Entries sent and bytes of frames, over all of these sessions.
-fn totals(sessions: &[Session]) -> (u64, u64) {
+fn totals(sessions: &[RepairSession]) -> (u64, u64) {
     let entries = sessions.iter().map(|session| session.sent).sum();
-    (entries, sessions.iter().map(Session::bytes_total).sum())
+    (entries, sessions.iter().map(RepairSession::bytes_total).sum())
 }

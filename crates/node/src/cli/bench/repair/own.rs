@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use client::Liveness;
 use tokio::time::{Instant, sleep};
 
 use super::ask::{Method, Plan};
 use super::differ::{Keys, Shape};
 use super::row::{Cell, Row, Sample};
-use super::session::{Repaired, repair, same};
-use crate::cli::bench::control::Control;
+use super::session::{Repaired, repair};
 use crate::cli::bench::fill::{Write, fill};
 use crate::cli::bench::nodes::Nodes;
 use crate::cli::bench::progress::Progress;
+use crate::cli::bench::same::same;
+use crate::cli::endpoint::Remote;
 use crate::cli::error::CliError;
 
 /// In how many rounds nodes must have become equal. Of more than two, the first round brings everything to the
@@ -45,12 +47,11 @@ pub(crate) async fn run(nodes: &mut Nodes, plan: &Plan, show: Show<'_>) -> Resul
                 }
             }
             fresh = false;
-            let mut controls = up(nodes, plan).await?;
+            let controls = up(nodes, plan).await?;
             for shape in &plan.shapes {
                 for differ in &plan.differ {
                     let cell = cell(plan, *differ, shape.word(), *method, *rtt);
-                    let samples =
-                        cell_measured(nodes, plan, &mut controls, &mut keys, (*differ, *shape)).await?;
+                    let samples = cell_measured(nodes, plan, &controls, &mut keys, (*differ, *shape)).await?;
                     show(Row { cell, samples })?;
                 }
             }
@@ -110,13 +111,13 @@ async fn filled(
     nodes.ready(1).await?;
     // The second node's whole life, and what the first one did meanwhile.
     let used = nodes.cpu_since(&[cpu, vec![Default::default()]].concat());
-    let mut controls = vec![Control::new(nodes.host(0)?), Control::new(nodes.host(1)?)];
-    let held = match same(&mut controls).await? {
+    let controls = vec![nodes.host(0)?.remote()?, nodes.host(1)?.remote()?];
+    let held = match same(&controls).await? {
         Some(held) => held,
         None => return Err(CliError::Failed(format!("{name} is ready and does not hold what n1 holds"))),
     };
-    let sessions = match controls.last_mut() {
-        Some(control) => control.sessions().await?.repairs,
+    let sessions = match controls.last() {
+        Some(control) => control.repairs().await?.repairs,
         None => Vec::new(),
     };
     let mut repaired = Repaired::default();
@@ -131,27 +132,27 @@ async fn filled(
 }
 
 /// Waits until all nodes serve and see each other, and checks that they hold the same.
-async fn up(nodes: &mut Nodes, plan: &Plan) -> Result<Vec<Control>, CliError> {
+async fn up(nodes: &mut Nodes, plan: &Plan) -> Result<Vec<Remote>, CliError> {
     let mut controls = Vec::new();
     for index in 0..plan.nodes {
         nodes.ready(index).await?;
-        controls.push(Control::new(nodes.host(index)?));
+        controls.push(nodes.host(index)?.remote()?);
     }
     let deadline = Instant::now() + SEEN_WITHIN;
-    for control in &mut controls {
+    for (index, control) in controls.iter().enumerate() {
         loop {
-            let members = control.held().await?.members;
-            let alive = members.iter().filter(|member| member.liveness == "alive").count();
+            let members = control.cluster().await?.members;
+            let alive = members.iter().filter(|member| member.liveness == Liveness::Alive).count();
             if alive >= plan.nodes {
                 break;
             }
             if Instant::now() >= deadline {
-                return Err(CliError::Failed(format!("{} does not see all others", control.url())));
+                return Err(CliError::Failed(format!("{} does not see all others", nodes.host(index)?.url)));
             }
             sleep(Duration::from_millis(50)).await;
         }
     }
-    if same(&mut controls).await?.is_none() {
+    if same(&controls).await?.is_none() {
         return Err(CliError::Failed(
             "the nodes do not hold the same before anything is measured".to_owned(),
         ));
@@ -163,7 +164,7 @@ async fn up(nodes: &mut Nodes, plan: &Plan) -> Result<Vec<Control>, CliError> {
 async fn cell_measured(
     nodes: &Nodes,
     plan: &Plan,
-    controls: &mut [Control],
+    controls: &[Remote],
     keys: &mut Keys,
     (differ, shape): (u64, Shape),
 ) -> Result<Vec<Sample>, CliError> {
@@ -194,7 +195,7 @@ async fn cell_measured(
 }
 
 /// Rounds of repairs between the first node and each other one, until all roots are equal.
-async fn repaired(nodes: &Nodes, plan: &Plan, controls: &mut [Control]) -> Result<Repaired, CliError> {
+async fn repaired(nodes: &Nodes, plan: &Plan, controls: &[Remote]) -> Result<Repaired, CliError> {
     let mut total = Repaired::default();
     for round in 0..ROUNDS_MAX {
         if round > 0 && same(controls).await?.is_some() {
@@ -202,7 +203,7 @@ async fn repaired(nodes: &Nodes, plan: &Plan, controls: &mut [Control]) -> Resul
         }
         for index in 1..plan.nodes {
             let name = nodes.name(index)?;
-            if let Some(first) = controls.first_mut() {
+            if let Some(first) = controls.first() {
                 repair(first, &name, &mut total).await?;
             }
         }

@@ -113,7 +113,7 @@ impl Row {
     pub(crate) fn found_by(&self) -> String {
         let mut methods: Vec<&str> = Vec::new();
         for method in self.samples.iter().flat_map(|sample| &sample.repaired.methods) {
-            if !methods.contains(&method.as_str()) {
+            if !methods.contains(method) {
                 methods.push(method);
             }
         }

@@ -9,11 +9,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::ask::{ISOLATE_MAX, Plan};
 use super::differ::{Keys, Shape};
 use super::row::{Cell, Row, Sample};
-use super::session::{Repaired, same};
-use crate::cli::bench::control::Control;
+use super::session::Repaired;
 use crate::cli::bench::fill::{Write, fill};
 use crate::cli::bench::progress::Progress;
+use crate::cli::bench::same::same;
 use crate::cli::bench::wire::Host;
+use crate::cli::endpoint::Remote;
 use crate::cli::error::CliError;
 
 /// How long the nodes may take to answer at all, and to hold the same before anything is measured.
@@ -34,9 +35,9 @@ pub(crate) async fn run(urls: &[String], plan: &Plan, show: Show<'_>) -> Result<
     for url in urls {
         hosts.push(Arc::new(Host::find(url.trim()).await?));
     }
-    let mut controls: Vec<Control> = hosts.iter().cloned().map(Control::new).collect();
-    wait_same(&mut controls, READY_WITHIN).await?;
-    may_drill(&mut controls).await?;
+    let controls: Vec<Remote> = hosts.iter().map(|host| host.remote()).collect::<Result<_, _>>()?;
+    wait_same(&controls, READY_WITHIN).await?;
+    may_drill(&hosts, &controls).await?;
     let progress = Progress::new("writing keys", plan.keys);
     let count = hosts.len() as u64;
     let write = |number: u64| Write { node: (number % count) as usize, index: number, version: 0 };
@@ -44,14 +45,14 @@ pub(crate) async fn run(urls: &[String], plan: &Plan, show: Show<'_>) -> Result<
     fill(&hosts, plan.data, plan.keys, &write, plan.clients, &progress).await?;
     let rate = plan.keys as f64 / began.elapsed().as_secs_f64().max(1e-3);
     drop(progress);
-    wait_same(&mut controls, SAME_WITHIN).await?;
+    wait_same(&controls, SAME_WITHIN).await?;
     let mut keys = Keys::new(plan.data, plan.keys);
     for shape in &plan.shapes {
         for differ in &plan.differ {
             let mut samples = Vec::new();
             for _ in 0..plan.repeat {
                 let apart = plan.isolate.unwrap_or_else(|| apart(*differ, rate));
-                let cluster = Cluster { hosts: &hosts, controls: &mut controls, plan };
+                let cluster = Cluster { hosts: &hosts, controls: &controls, plan };
                 samples.push(cluster.measured(&mut keys, *differ, *shape, apart).await?);
             }
             show(Row { cell: cell(plan, hosts.len(), *differ, *shape), samples })?;
@@ -80,7 +81,7 @@ fn cell(plan: &Plan, nodes: usize, differ: u64, shape: Shape) -> Cell {
 }
 
 /// Waits until all nodes answer and show the same root.
-async fn wait_same(controls: &mut [Control], within: Duration) -> Result<(), CliError> {
+async fn wait_same(controls: &[Remote], within: Duration) -> Result<(), CliError> {
     let deadline = Instant::now() + within;
     loop {
         let outcome = same(controls).await;
@@ -96,20 +97,20 @@ async fn wait_same(controls: &mut [Control], within: Duration) -> Result<(), Cli
 }
 
 /// Asks the member that will be held apart whether it lets itself be, before a million keys are written.
-async fn may_drill(controls: &mut [Control]) -> Result<(), CliError> {
-    let Some(last) = controls.last_mut() else { return Ok(()) };
-    if last.drills_allowed().await? {
+async fn may_drill(hosts: &[Arc<Host>], controls: &[Remote]) -> Result<(), CliError> {
+    let (Some(host), Some(last)) = (hosts.last(), controls.last()) else { return Ok(()) };
+    if last.drills().await?.allowed {
         return Ok(());
     }
     Err(CliError::Refused(format!(
         "{} takes no drills: start that node with --allow-drills (MANGROVE_ALLOW_DRILLS=on), or name another last",
-        last.url()
+        host.url
     )))
 }
 
 struct Cluster<'a> {
     hosts: &'a [Arc<Host>],
-    controls: &'a mut [Control],
+    controls: &'a [Remote],
     plan: &'a Plan,
 }
 
@@ -125,10 +126,10 @@ impl Cluster<'_> {
         let (held, writes) = (keys.count(), keys.differ(differ, shape, 2)?);
         let sides: Vec<Arc<Host>> =
             self.hosts.first().into_iter().chain(self.hosts.last()).cloned().collect();
-        let Some(last) = self.controls.last_mut() else {
+        let Some(last) = self.controls.last() else {
             return Err(CliError::Failed("there is no node to hold apart".to_owned()));
         };
-        let left = last.isolate(apart).await?.remaining_ms.map_or(apart, Duration::from_millis);
+        let left = last.drill_isolate(apart).await?.remaining_ms.map_or(apart, Duration::from_millis);
         let ends = Instant::now() + left;
         let progress = Progress::new(format!("making {differ} keys differ"), writes.len() as u64);
         let nothing = Write { node: 0, index: 0, version: 0 };
@@ -142,7 +143,7 @@ impl Cluster<'_> {
             )));
         }
         sleep_until(ends).await;
-        let since = last.sessions().await?.now_ms;
+        let since = last.repairs().await?.now_ms;
         let wall = loop {
             if same(self.controls).await?.is_some() {
                 break ends.elapsed();
@@ -157,8 +158,8 @@ impl Cluster<'_> {
         let mut repaired = Repaired::default();
         // The session that made them equal may still have to say so to the other side.
         sleep(Duration::from_millis(300)).await;
-        let sessions = match self.controls.last_mut() {
-            Some(last) => last.sessions().await?.repairs,
+        let sessions = match self.controls.last() {
+            Some(last) => last.repairs().await?.repairs,
             None => Vec::new(),
         };
         let of_this = sessions.iter().filter(|session| session.started_ms >= since && session.found > 0);

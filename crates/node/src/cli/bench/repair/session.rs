@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use client::{RepairOutcome, RepairSession};
 use tokio::time::{Instant, sleep};
 
-use crate::cli::bench::control::{Control, Session};
+use crate::cli::endpoint::Remote;
 use crate::cli::error::CliError;
+use crate::cli::repairs::method;
 
 /// Longest time for one repair. A session takes 5 minutes at most, and several may be needed.
 const REPAIR_WITHIN: Duration = Duration::from_secs(1800);
@@ -29,15 +31,15 @@ pub(crate) struct Costs {
 }
 
 impl Costs {
-    pub(crate) fn add(&mut self, session: &Session) {
+    pub(crate) fn add(&mut self, session: &RepairSession) {
         self.sessions += 1;
-        self.round_trips += session.round_trips;
+        self.round_trips += u64::from(session.round_trips);
         self.found += session.found;
         self.bytes_find += session.bytes_find;
         self.bytes_names += session.bytes_names;
         self.bytes_total += session.bytes_total();
         self.bytes_ideal += session.bytes_ideal;
-        self.wall += session.wall();
+        self.wall += Duration::from_micros(session.elapsed_us);
     }
 }
 
@@ -45,35 +47,33 @@ impl Costs {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Repaired {
     pub(crate) costs: Costs,
-    pub(crate) methods: Vec<String>,
+    pub(crate) methods: Vec<&'static str>,
 }
 
 impl Repaired {
-    pub(crate) fn add(&mut self, session: &Session) {
+    pub(crate) fn add(&mut self, session: &RepairSession) {
         self.costs.add(session);
-        if let Some(method) = &session.method
-            && !self.methods.contains(method)
-        {
-            self.methods.push(method.clone());
+        if session.method.is_some() && !self.methods.contains(&method(session)) {
+            self.methods.push(method(session));
         }
     }
 }
 
 /// Has a node repair itself with a member, and waits until a session has proven both identical.
-pub(crate) async fn repair(node: &mut Control, peer: &str, into: &mut Repaired) -> Result<(), CliError> {
+pub(crate) async fn repair(node: &Remote, peer: &str, into: &mut Repaired) -> Result<(), CliError> {
     let begun = node.repair(peer).await?;
     let deadline = Instant::now() + REPAIR_WITHIN;
     let mut pause = LOOK_FIRST;
     loop {
         sleep(pause).await;
         pause = (pause * 2).min(LOOK_MAX);
-        let mut sessions = node.sessions().await?.repairs;
+        let mut sessions = node.repairs().await?.repairs;
         sessions.retain(|session| session.peer == peer && session.started_ms >= begun.since_ms);
         if let Some(failed) = sessions.iter().find(|session| is_failure(session)) {
             let why = failed.failure.as_deref().unwrap_or("it does not say why");
             return Err(CliError::Failed(format!("a session with {peer} was given up: {why}")));
         }
-        if sessions.iter().any(|session| session.outcome.as_deref() == Some("identical")) {
+        if sessions.iter().any(|session| session.outcome == Some(RepairOutcome::Identical)) {
             sessions.iter().filter(|session| session.outcome.is_some()).for_each(|session| into.add(session));
             return Ok(());
         }
@@ -83,19 +83,6 @@ pub(crate) async fn repair(node: &mut Control, peer: &str, into: &mut Repaired) 
     }
 }
 
-fn is_failure(session: &Session) -> bool {
-    matches!(session.outcome.as_deref(), Some("aborted" | "failed"))
-}
-
-/// Whether all nodes show the same root; gives back how many keys they hold.
-pub(crate) async fn same(nodes: &mut [Control]) -> Result<Option<u64>, CliError> {
-    let (mut root, mut keys) = (None, 0);
-    for node in nodes {
-        let held = node.held().await?;
-        keys = held.keys;
-        if *root.get_or_insert_with(|| held.root.clone()) != held.root {
-            return Ok(None);
-        }
-    }
-    Ok(Some(keys))
+fn is_failure(session: &RepairSession) -> bool {
+    matches!(session.outcome, Some(RepairOutcome::Aborted | RepairOutcome::Failed))
 }

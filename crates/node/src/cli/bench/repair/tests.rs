@@ -125,7 +125,7 @@ fn row(differ: u64, repeats: u64) -> Row {
             bytes_ideal: 170 * differ,
             wall: Duration::from_micros(1_500 + 20 * differ + number),
         };
-        let repaired = Repaired { costs, methods: vec!["sketch".to_owned()] };
+        let repaired = Repaired { costs, methods: vec!["sketch"] };
         Sample {
             wall: costs.wall,
             repaired,

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::super::control::Control;
 use super::super::fill::{Write, fill};
 use super::super::load::{Durability, Job, Mix, Operation, Until, measure, per_second};
 use super::super::nodes::Nodes;
 use super::super::progress::Progress;
+use super::super::same;
 use super::super::wire::{Host, Wire};
 use super::{NODES, Plan, Row};
 use crate::cli::error::CliError;
@@ -72,18 +72,12 @@ async fn written(host: &Arc<Host>, plan: &Plan, from: u64, count: u64, what: &st
 async fn same(nodes: &Nodes) -> Result<u64, CliError> {
     let mut controls = Vec::new();
     for index in 0..NODES {
-        controls.push(Control::new(nodes.host(index)?));
+        controls.push(nodes.host(index)?.remote()?);
     }
     let deadline = Instant::now() + SAME_WITHIN;
     loop {
-        let mut held = Vec::new();
-        for control in &mut controls {
-            held.push(control.held().await?);
-        }
-        if let Some(first) = held.first()
-            && held.iter().all(|other| other.root == first.root)
-        {
-            return Ok(first.keys);
+        if let Some(keys) = same::same(&controls).await? {
+            return Ok(keys);
         }
         if Instant::now() >= deadline {
             return Err(CliError::Failed(format!("the nodes did not hold the same within {SAME_WITHIN:?}")));
@@ -209,7 +203,7 @@ async fn refilled(nodes: &mut Nodes, show: Show<'_>) -> Result<(), CliError> {
     nodes.kill(last).await?;
     nodes.wipe(last)?;
     let seen = returned(nodes, last, 0).await?;
-    let sessions = Control::new(nodes.host(last)?).sessions().await?.repairs;
+    let sessions = nodes.host(last)?.remote()?.repairs().await?.repairs;
     let bytes: u64 = sessions.iter().map(|session| session.bytes_total()).sum();
     let note = format!("{} rows, {:.2} s after the process started", seen.rows, seen.all.as_secs_f64());
     show(Row::new("wiped node refilled", seen.rows_per_second(), "rows a second").noted(note))?;
@@ -219,14 +213,14 @@ async fn refilled(nodes: &mut Nodes, show: Show<'_>) -> Result<(), CliError> {
 
 /// Starts a node that held `before` keys and watches it until it holds what the others do.
 async fn returned(nodes: &mut Nodes, index: usize, before: u64) -> Result<Return, CliError> {
-    let target = Control::new(nodes.host(0)?).held().await?;
-    let mut control = Control::new(nodes.host(index)?);
+    let target = nodes.host(0)?.remote()?.cluster().await?;
+    let control = nodes.host(index)?.remote()?;
     let settings = ["--durability".to_owned(), Durability::Fsync.word().to_owned()];
     let began = Instant::now();
     nodes.start(index, &settings)?;
     let mut first = None;
     while began.elapsed() < SAME_WITHIN {
-        if let Ok(held) = control.held().await {
+        if let Ok(held) = control.cluster().await {
             if held.keys > before {
                 first.get_or_insert_with(|| began.elapsed());
             }
