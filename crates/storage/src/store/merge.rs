@@ -42,13 +42,15 @@ struct Incoming<'a> {
 }
 
 /// What becomes of one key.
-struct Change<'a> {
-    key: &'a Key,
-    token: u64,
-    before: Option<u128>,
-    after: u128,
-    was_live: Option<bool>,
-    is_live: bool,
+pub(super) struct Change<'a> {
+    pub(super) key: &'a Key,
+    pub(super) token: u64,
+    pub(super) before: Option<u128>,
+    /// None where it is removed.
+    pub(super) after: Option<u128>,
+    /// None where there was nothing.
+    pub(super) was_live: Option<bool>,
+    pub(super) is_live: bool,
 }
 
 /// The writes of a section, and the changes that they make.
@@ -163,25 +165,28 @@ impl Store {
         };
         section.records.push((first.at.clone(), record));
         let is_live = !now.siblings().is_empty();
-        section.changes.push(Change { key: first.key, token: first.token, before, after, was_live, is_live });
+        let (key, token, after) = (first.key, first.token, Some(after));
+        section.changes.push(Change { key, token, before, after, was_live, is_live });
         clashes
     }
 
-    /// Moves tree, counts and views along with what was just applied.
-    fn take_in(&self, state: &mut State, changes: &[Change<'_>]) -> Result<(), StoreError> {
+    /// Moves tree, counts and views along with what was just applied, and numbers it: the last number.
+    pub(super) fn take_in(&self, state: &mut State, changes: &[Change<'_>]) -> Result<Seq, StoreError> {
         for change in changes {
-            state.tree.change(change.token, change.before, Some(change.after));
+            state.tree.change(change.token, change.before, change.after);
             if let Some(was_live) = change.was_live {
                 *state.counts.of(was_live) -= 1;
             }
-            *state.counts.of(change.is_live) += 1;
+            if change.after.is_some() {
+                *state.counts.of(change.is_live) += 1;
+            }
             for view in state.views.values_mut() {
-                view.record(change.token, change.key.as_bytes(), change.before, Some(change.after));
+                view.record(change.token, change.key.as_bytes(), change.before, change.after);
             }
         }
-        self.count(changes.len() as u64);
+        let seq = self.count(changes.len() as u64);
         self.grow(state, growth::entries_a_section(changes.len()))?;
-        Ok(())
+        Ok(seq)
     }
 
     /// Reads a record in the critical section, where each key read lies behind the one before.

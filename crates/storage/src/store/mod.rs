@@ -23,6 +23,7 @@ use crate::engine::{Batch, Engine, Space};
 pub use bulk::RangeRows;
 pub use error::{StoreError, UpdateError};
 pub use list::{LIST_BYTES_MAX, Page};
+use merge::Change;
 pub use merge::MergedBatch;
 pub use open::{CORRUPT_LISTED_MAX, CorruptRecord, OpenReport};
 pub use views::{VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId};
@@ -254,19 +255,9 @@ impl Store {
         }
         let batch = writes(key, at, was, next, digest);
         self.engine.apply(&batch).map_err(|error| self.stop(&format!("a write failed: {error}")))?;
-        state.tree.change(token, was.digest, digest);
-        if was.digest.is_some() {
-            *state.counts.of(was.live) -= 1;
-        }
-        if digest.is_some() {
-            *state.counts.of(!next.siblings().is_empty()) += 1;
-        }
-        for view in state.views.values_mut() {
-            view.record(token, key.as_bytes(), was.digest, digest);
-        }
-        let seq = self.count(1);
-        self.grow(state, growth::ENTRIES_A_WRITE)?;
-        Ok(Some(seq))
+        let (was_live, is_live) = (was.digest.map(|_| was.live), !next.siblings().is_empty());
+        let change = Change { key, token, before: was.digest, after: digest, was_live, is_live };
+        self.take_in(state, &[change]).map(Some)
     }
 }
 
