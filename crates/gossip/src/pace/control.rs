@@ -6,6 +6,7 @@
 //! al. 2016): neither can be seen while the other is at work, so now and then repair pauses for a moment, and
 //! goes unhindered for an even shorter one. Hence repair cannot pass off its own cost as the clients' normal.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Brake, Foreground};
@@ -25,8 +26,9 @@ const GRADIENT_MIN: f64 = 0.5;
 /// Requests that make a sample; fewer within [`SAMPLE_WINDOWS_MAX`] make one too.
 const SAMPLE_REQUESTS: u64 = 50;
 const SAMPLE_WINDOWS_MAX: u32 = 4;
-/// Fewer requests a second than this, and nobody is there to be made to wait.
+/// Fewer requests a second than this over about the last second, and nobody is there to be made to wait.
 const IDLE_BELOW: f64 = 5.0;
+const IDLE_OVER: f64 = 0.99;
 /// Weight of a new sample in what requests take now, and in what they take without repair.
 const NOW_WEIGHT: f64 = 0.4;
 const BASELINE_WEIGHT: f64 = 0.15;
@@ -76,6 +78,23 @@ struct Gathered {
     disturbed: bool,
 }
 
+/// The windows of the last second: how long each was, and its requests.
+#[derive(Clone, Debug, Default)]
+struct Lately(VecDeque<(f64, u64)>);
+
+impl Lately {
+    /// One more window. However many requests there were, a second without any is idle.
+    fn requests_a_second(&mut self, seconds: f64, requests: u64) -> f64 {
+        self.0.push_back((seconds, requests));
+        let mut sum: f64 = self.0.iter().map(|(seconds, _)| seconds).sum();
+        while let Some((oldest, _)) = self.0.front().filter(|(oldest, _)| sum - oldest >= IDLE_OVER) {
+            sum -= oldest;
+            self.0.pop_front();
+        }
+        self.0.iter().map(|(_, requests)| *requests as f64).sum::<f64>() / sum
+    }
+}
+
 /// The controller. Times are [`crate::time::Now::mono`].
 #[derive(Clone, Debug)]
 pub(super) struct Control {
@@ -91,7 +110,7 @@ pub(super) struct Control {
     /// The last measure was found too good.
     corrected: bool,
     gathered: Gathered,
-    requests_a_second: f64,
+    lately: Lately,
     p99_us: Option<f64>,
     baseline_us: Option<f64>,
     baseline_at: Option<Duration>,
@@ -115,7 +134,7 @@ impl Control {
             busy_windows: 0,
             corrected: false,
             gathered: Gathered::default(),
-            requests_a_second: 0.0,
+            lately: Lately::default(),
             p99_us: None,
             baseline_us: None,
             baseline_at: None,
@@ -180,9 +199,8 @@ impl Control {
         let disturbed = self.window_bytes > 0;
         let rate = self.window_bytes as f64 / passed;
         (self.window_began, self.window_bytes) = (now, 0);
-        self.requests_a_second += 0.25 * (window.requests as f64 / passed - self.requests_a_second);
         let before = std::mem::replace(&mut self.disturbed_before, disturbed);
-        if self.requests_a_second < IDLE_BELOW {
+        if self.lately.requests_a_second(passed, window.requests) < IDLE_BELOW {
             self.phase = Phase::Free;
             self.gathered = Gathered::default();
             self.p99_us = None;

@@ -210,7 +210,7 @@ fn it_speeds_up_again_when_clients_leave_and_slows_down_when_they_return() {
     plant.run(&mut governor, &mut now, 20, true);
     assert_ne!(governor.status(now).brake, Brake::None);
     plant.requests_a_second = 0.0;
-    plant.run(&mut governor, &mut now, 10, true);
+    plant.run(&mut governor, &mut now, 2, true);
     assert_eq!(governor.status(now).brake, Brake::None);
     let run = plant.run(&mut governor, &mut now, 10, true);
     assert!(run.bytes as f64 > 0.9 * 10.0 * plant.unhindered, "{}", run.bytes);
@@ -218,6 +218,19 @@ fn it_speeds_up_again_when_clients_leave_and_slows_down_when_they_return() {
     plant.run(&mut governor, &mut now, 2, true);
     let run = plant.run(&mut governor, &mut now, 30, true);
     assert!(run.mean() < 2.5, "{}", run.mean());
+}
+
+#[test]
+fn a_second_without_clients_is_idle_however_many_there_were() {
+    let mut plant = Plant { requests_a_second: 400_000.0, ..Plant::new(3) };
+    let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
+    plant.run(&mut governor, &mut now, 10, false);
+    plant.run(&mut governor, &mut now, 20, true);
+    assert_ne!(governor.status(now).brake, Brake::None);
+    governor.foreground(now + 250 * MS, Foreground::default());
+    // A driver looks less often while there is nothing to see.
+    governor.foreground(now + 1_250 * MS, Foreground::default());
+    assert_eq!(governor.status(now + 1_250 * MS).brake, Brake::None);
 }
 
 #[test]
