@@ -167,7 +167,7 @@ fn a_joiner_that_breaks_the_rules_is_stopped() {
         ("bytes that are no data", vec![SessionFrame::Data(Bytes::from_static(&[7; 40]))]),
         ("bytes that are no wants", vec![SessionFrame::Wants(Bytes::from_static(&[0xff; 40]))]),
         ("credit for what was not sent", vec![SessionFrame::Taken { names: 9, data: 0 }]),
-        ("credit for data that was not sent", vec![SessionFrame::Taken { names: 0, data: 1 }]),
+        ("credit beyond the window", vec![SessionFrame::Taken { names: 0, data: 4 << 20 }]),
         (
             "a piece beyond all bounds",
             vec![SessionFrame::Piece { left: u64::MAX, bytes: Bytes::from_static(b"x") }],

@@ -10,7 +10,8 @@ use storage::Seq;
 
 use super::{Action, Core, Env, Op};
 use crate::session::{
-    AbortReason, Begin, Ending, Failure, Open, Opened, Session, SessionFrame, SessionId, Step, Turn, Way,
+    AbortReason, Allowance, Begin, Ending, Failure, Open, Opened, Session, SessionFrame, SessionId, Step,
+    Turn, Way,
 };
 use crate::wire::{self, Frame};
 
@@ -50,7 +51,7 @@ impl Core {
         for id in waiting {
             let turn = self.turn(env);
             let Some(session) = self.sessions.get_mut(&id) else { continue };
-            if turn.may {
+            if turn.allowed.now {
                 let steps = session.resume(turn);
                 self.steps(id, steps, env);
                 continue;
@@ -74,8 +75,9 @@ impl Core {
     }
 
     fn turn<'a>(&self, env: Env<'a>) -> Turn<'a> {
-        let may = self.governor.ready_at(env.now.mono) <= env.now.mono;
-        Turn { now: env.now, store: env.store, may }
+        let now = self.governor.ready_at(env.now.mono) <= env.now.mono;
+        let allowed = Allowance { now, slice: self.governor.slice() };
+        Turn { now: env.now, store: env.store, allowed }
     }
 
     /// The session in which this node repairs. There is one at most, so that no entry is fetched twice at a time.
@@ -171,9 +173,14 @@ impl Core {
         }
         let span = session.span().clone();
         let _inside = span.enter();
+        let data = if let SessionFrame::Data(data) | SessionFrame::Piece { bytes: data, .. } = &body {
+            data.len() as u64
+        } else {
+            0
+        };
         let steps = session.frame(body, turn);
         if !session.is_check() {
-            self.governor.spend(env.now.mono, bytes);
+            self.governor.came(env.now.mono, bytes, data);
         }
         self.steps(id, steps, env);
     }
@@ -265,6 +272,9 @@ impl Core {
                         session.account(Way::Sent, &frame, bytes, env.now.mono);
                         if !session.is_check() {
                             self.governor.spend(env.now.mono, bytes);
+                        }
+                        if let SessionFrame::Taken { data, .. } = &frame {
+                            self.governor.gave(env.now.mono, *data);
                         }
                     }
                     self.send(peer, Frame::Session { id, body: frame }, after);

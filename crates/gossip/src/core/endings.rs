@@ -18,6 +18,9 @@ impl Core {
     pub(super) fn end_session(&mut self, id: SessionId, ending: &Ending, env: Env<'_>) {
         let Some(session) = self.sessions.remove(&id) else { return };
         session.release(env.store);
+        if !session.is_check() {
+            self.governor.ended(env.now.mono);
+        }
         self.changed = true;
         let (peer, tally) = (session.peer(), session.tally());
         let ms = (env.now.mono.saturating_sub(session.started().mono)).as_millis() as u64;

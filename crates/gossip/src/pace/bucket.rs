@@ -36,6 +36,13 @@ impl Bucket {
         }
     }
 
+    /// These bytes were spent and will not be worked through.
+    pub(super) fn forgive(&mut self, now: Duration, bytes: u64) {
+        self.settle(now);
+        self.debt -= bytes as f64;
+        self.settle(now);
+    }
+
     /// When the debt is made good.
     pub(super) fn ready_at(&self) -> Duration {
         match self.rate {

@@ -21,6 +21,9 @@ use std::time::Duration;
 use bucket::Bucket;
 use control::Control;
 
+/// Repair that is held back is done in slices of this many bytes: about a frame of data.
+const SLICE_BYTES: u64 = 128 << 10;
+
 /// What the governor is told by its operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GovernorConfig {
@@ -92,6 +95,8 @@ pub struct Governor {
     bucket: Bucket,
     control: Control,
     meter: Meter,
+    /// Bytes that credit was given for, spent then, that have not come.
+    given: u64,
 }
 
 impl Governor {
@@ -102,6 +107,7 @@ impl Governor {
             bucket: Bucket::new(None, now),
             control: Control::new(now),
             meter: Meter::new(now),
+            given: 0,
         };
         governor.bucket.set_rate(now, governor.rate());
         governor
@@ -114,12 +120,40 @@ impl Governor {
         self.bucket.set_rate(now, self.rate());
     }
 
-    /// Repair has sent or taken in this many bytes.
+    /// Repair has sent this many bytes.
     pub fn spend(&mut self, now: Duration, bytes: u64) {
+        self.moved(now, bytes);
+        self.bucket.spend(now, bytes);
+    }
+
+    /// Credit was given to a peer for this many bytes: they are waited for before more is given, whenever they come.
+    pub fn gave(&mut self, now: Duration, bytes: u64) {
+        self.given = self.given.saturating_add(bytes);
+        self.bucket.spend(now, bytes);
+    }
+
+    /// Repair has taken in this many bytes, of which `data` may have had credit.
+    pub fn came(&mut self, now: Duration, bytes: u64, data: u64) {
+        let paid = data.min(bytes).min(self.given);
+        self.given -= paid;
+        self.moved(now, bytes);
+        self.bucket.spend(now, bytes - paid);
+    }
+
+    /// The repair that credit was given for has ended: what has not come will not.
+    pub fn ended(&mut self, now: Duration) {
+        self.bucket.forgive(now, std::mem::take(&mut self.given));
+    }
+
+    fn moved(&mut self, now: Duration, bytes: u64) {
         self.meter.add(now, bytes);
         self.control.spent(now, bytes);
         self.bucket.set_rate(now, self.rate());
-        self.bucket.spend(now, bytes);
+    }
+
+    /// Bytes that may be sent, or given credit for, each time it is ready: many where nothing holds repair back.
+    pub fn slice(&self) -> u64 {
+        if self.rate().is_some() { SLICE_BYTES } else { u64::MAX }
     }
 
     /// When the next slice of repair may be sent, or the next one asked for; not after `now`: at once. It changes with

@@ -280,6 +280,33 @@ fn it_is_steady() {
 }
 
 #[test]
+fn credit_is_paid_for_when_it_is_given() {
+    let (mut now, mut governor) = (Duration::ZERO, governor(Some(1 << 20), false));
+    assert_eq!(governor.slice(), SLICE);
+    let mut came = 0;
+    // What has credit comes all at once, a second late.
+    for _ in 0..10 {
+        for _ in 0..8 {
+            now = governor.ready_at(now);
+            governor.gave(now, SLICE);
+        }
+        for _ in 0..8 {
+            governor.came(now, SLICE + 20, SLICE);
+            came += SLICE;
+        }
+        assert!(came as f64 <= (now.as_secs_f64() + 1.0) * (1 << 20) as f64 * 1.01, "{came} after {now:?}");
+    }
+    assert!(now <= 10_500 * MS, "{now:?}");
+    governor.gave(now, 64 << 20);
+    assert!(governor.ready_at(now) > now + 60_000 * MS);
+    governor.ended(now);
+    assert!(governor.ready_at(now) <= now + 1_000 * MS);
+    // Without credit it is paid for as it comes.
+    governor.came(now, 10 << 20, 10 << 20);
+    assert!(governor.ready_at(now) > now + 9_000 * MS);
+}
+
+#[test]
 fn without_windows_nothing_is_held_back() {
     let mut governor = governor(None, true);
     for n in 0..10_000_u32 {

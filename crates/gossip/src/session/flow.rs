@@ -1,6 +1,8 @@
 //! How much may be on its way: credit, which the receiver gives back as it takes things in.
 //!
-//! Names count in frames, data in bytes. It holds for the whole session, both searches of it.
+//! Names count in frames, data in bytes. It holds for the whole session, both searches of it. Data begins with a small
+//! part of its window; the rest is given once data comes, in slices where the receiver is held back, so that no more
+//! than a slice ever comes at once.
 
 use super::Failure;
 use super::frames::SessionFrame;
@@ -9,21 +11,60 @@ use super::frames::SessionFrame;
 const NAMES_WINDOW: u32 = 8;
 /// Bytes of data that may be on their way: at 100 ms there and back, 40 MB a second.
 const DATA_WINDOW: u64 = 4 << 20;
+/// ... as long as no credit was given.
+const DATA_FIRST: u64 = 512 << 10;
 /// A frame may begin while any credit is left, so one of them may go beyond the window. None is longer than this.
 pub const DATA_FRAME_MAX: u64 = 1 << 20;
-/// Credit is given back in parts of this size: a small session needs none.
+/// Credit is given back in parts of this size, or of a slice if that is less: a small session needs none.
 const NAMES_PART: u32 = 2;
 const DATA_PART: u64 = DATA_WINDOW / 8;
 
+/// How much repair may be done in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Whether any may be done now: else no data is made and no credit for data is given.
+    pub now: bool,
+    /// Bytes that may be sent, and bytes that credit may be given for, in one step; the last frame may go beyond.
+    pub slice: u64,
+}
+
 /// The credit of one side.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Flow {
     names_out: u32,
-    data_out: u64,
     names_in: u32,
     names_done: u32,
-    data_in: u64,
-    data_done: u64,
+    /// Bytes that may still be sent, and that may still come; below zero by what a last frame had beyond.
+    data_out_left: i64,
+    data_in_left: i64,
+    /// Bytes that credit may be given for.
+    data_owed: u64,
+    /// Half of the first credit was used: there is enough data for more to be worth a frame.
+    streams: bool,
+}
+
+impl Allowance {
+    /// As much as can be.
+    pub const ALL: Self = Self { now: true, slice: u64::MAX };
+
+    /// Bytes of data that may be sent now.
+    pub fn bytes(self) -> u64 {
+        if self.now { self.slice } else { 0 }
+    }
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self {
+            names_out: 0,
+            names_in: 0,
+            names_done: 0,
+            data_out_left: DATA_FIRST.cast_signed(),
+            data_in_left: DATA_FIRST.cast_signed(),
+            data_owed: DATA_WINDOW - DATA_FIRST,
+            streams: false,
+        }
+    }
 }
 
 impl Flow {
@@ -39,12 +80,12 @@ impl Flow {
 
     /// Whether a frame of data may be sent.
     pub fn data_may(&self) -> bool {
-        self.data_out < DATA_WINDOW
+        self.data_out_left > 0
     }
 
-    /// A frame of data is sent, with so many bytes.
+    /// A frame of data is sent, with so many bytes, [`DATA_FRAME_MAX`] at most.
     pub fn data_goes(&mut self, bytes: u64) {
-        self.data_out += bytes;
+        self.data_out_left -= bytes.cast_signed();
     }
 
     /// A frame of names came.
@@ -58,10 +99,11 @@ impl Flow {
 
     /// A frame of data came.
     pub fn data_came(&mut self, bytes: u64) -> Result<(), Failure> {
-        self.data_in = self.data_in.saturating_add(bytes);
-        if bytes > DATA_FRAME_MAX || self.data_in > DATA_WINDOW + DATA_FRAME_MAX {
+        if bytes > DATA_FRAME_MAX || self.data_in_left <= 0 {
             return Err(Failure::Protocol("data beyond the credit given"));
         }
+        self.data_in_left -= bytes.cast_signed();
+        self.streams |= self.data_in_left <= (DATA_FIRST / 2).cast_signed();
         Ok(())
     }
 
@@ -72,30 +114,101 @@ impl Flow {
 
     /// Data that came is stored, or kept for its end to come.
     pub fn data_done(&mut self, bytes: u64) {
-        self.data_done += bytes;
+        self.data_owed += bytes;
     }
 
-    /// Whether there is data to give credit for.
-    pub fn owes(&self) -> bool {
-        self.data_done >= DATA_PART
+    /// Whether there is data to give credit for, as soon as that may be done.
+    pub fn owes(&self, allowed: Allowance) -> bool {
+        self.streams && self.data_owed >= DATA_PART.min(allowed.slice)
     }
 
-    /// What to tell the other side; `data`: whether it may send more data.
-    pub fn credit(&mut self, data: bool) -> Option<SessionFrame> {
+    /// What to tell the other side.
+    pub fn credit(&mut self, allowed: Allowance) -> Option<SessionFrame> {
         let names = if self.names_done >= NAMES_PART { std::mem::take(&mut self.names_done) } else { 0 };
-        let data = if data && self.owes() { std::mem::take(&mut self.data_done) } else { 0 };
+        let data = if self.owes(allowed) { self.data_owed.min(allowed.bytes()) } else { 0 };
         self.names_in -= names;
-        self.data_in -= data;
+        self.data_owed -= data;
+        self.data_in_left += data.cast_signed();
         (names > 0 || data > 0).then_some(SessionFrame::Taken { names, data })
     }
 
     /// The other side has taken in so much.
     pub fn taken(&mut self, names: u32, data: u64) -> Result<(), Failure> {
-        let (Some(names), Some(data)) = (self.names_out.checked_sub(names), self.data_out.checked_sub(data))
+        let names = self.names_out.checked_sub(names);
+        let data = i64::try_from(data).ok().and_then(|data| self.data_out_left.checked_add(data));
+        let (Some(names), Some(data)) = (names, data.filter(|left| *left <= DATA_WINDOW.cast_signed()))
         else {
             return Err(Failure::Protocol("credit for what was not sent"));
         };
-        (self.names_out, self.data_out) = (names, data);
+        (self.names_out, self.data_out_left) = (names, data);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: u64 = 128 << 10;
+    const HELD: Allowance = Allowance { now: true, slice: FRAME };
+
+    /// Sends what may be sent; gives the bytes.
+    fn stream(from: &mut Flow, to: &mut Flow) -> u64 {
+        let mut sent = 0;
+        while from.data_may() {
+            from.data_goes(FRAME);
+            to.data_came(FRAME).unwrap();
+            to.data_done(FRAME);
+            sent += FRAME;
+        }
+        sent
+    }
+
+    fn give(from: &mut Flow, to: &mut Flow, allowed: Allowance) -> u64 {
+        match from.credit(allowed) {
+            Some(SessionFrame::Taken { names, data }) => {
+                to.taken(names, data).unwrap();
+                data
+            }
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn a_small_session_needs_no_credit_and_a_large_one_opens_its_window() {
+        let (mut sender, mut receiver) = (Flow::default(), Flow::default());
+        sender.data_goes(FRAME);
+        receiver.data_came(FRAME).unwrap();
+        receiver.data_done(FRAME);
+        assert_eq!(receiver.credit(Allowance::ALL), None);
+        assert_eq!(stream(&mut sender, &mut receiver), DATA_FIRST - FRAME);
+        assert_eq!(give(&mut receiver, &mut sender, Allowance::ALL), DATA_WINDOW);
+        assert_eq!(stream(&mut sender, &mut receiver), DATA_WINDOW);
+        assert_eq!(give(&mut receiver, &mut sender, Allowance::ALL), DATA_WINDOW);
+    }
+
+    #[test]
+    fn who_is_held_back_is_sent_a_slice_at_a_time() {
+        let (mut sender, mut receiver) = (Flow::default(), Flow::default());
+        stream(&mut sender, &mut receiver);
+        for _ in 0..100 {
+            assert!(receiver.owes(HELD));
+            assert_eq!(give(&mut receiver, &mut sender, Allowance { now: false, ..HELD }), 0);
+            assert_eq!(give(&mut receiver, &mut sender, HELD), FRAME);
+            assert_eq!(stream(&mut sender, &mut receiver), FRAME);
+        }
+    }
+
+    #[test]
+    fn what_goes_beyond_the_credit_is_refused() {
+        let mut receiver = Flow::default();
+        assert!(receiver.data_came(DATA_FRAME_MAX + 1).is_err());
+        receiver.data_came(DATA_FRAME_MAX).unwrap();
+        assert!(receiver.data_came(1).is_err());
+        let mut sender = Flow::default();
+        assert!(sender.taken(1, 0).is_err());
+        assert!(sender.taken(0, DATA_WINDOW).is_err());
+        assert!(sender.taken(0, u64::MAX).is_err());
+        sender.taken(0, DATA_WINDOW - DATA_FIRST).unwrap();
     }
 }

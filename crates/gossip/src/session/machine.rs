@@ -13,7 +13,7 @@ use storage::{Seq, Store, ViewId};
 use tracing::field::Empty;
 
 use super::exchange::Exchange;
-use super::flow::Flow;
+use super::flow::{Allowance, Flow};
 use super::frames::{Close, Open, Opened, SessionFrame, SessionId, Stability};
 use super::incoming::Incoming;
 use super::report::{Account, Report, SessionMethod, SessionPhase, Way};
@@ -54,8 +54,8 @@ pub struct Turn<'a> {
     pub now: Now,
     /// The store, to read from.
     pub store: &'a Store,
-    /// Whether more repair may be done now: else no data is made and no credit for data is given.
-    pub may: bool,
+    /// How much repair may be done.
+    pub allowed: Allowance,
 }
 
 /// A session, one side of it.

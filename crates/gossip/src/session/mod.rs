@@ -42,6 +42,7 @@ use thiserror::Error;
 
 use crate::roster::Roster;
 
+pub use flow::Allowance;
 pub use frames::{AbortReason, Close, Names, Open, Opened, SessionFrame, SessionId, Stability};
 pub use machine::{Begin, Session, Turn};
 pub use merkle::Prefer;

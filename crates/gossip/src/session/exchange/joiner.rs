@@ -135,7 +135,7 @@ impl Joiner {
     pub fn pump(&mut self, bench: &mut Bench<'_>) -> Result<Pumped, Failure> {
         self.outbox.send(bench);
         let mut stuck = false;
-        while bench.may && !self.outbox.is_full() && bench.rows > 0 && !stuck {
+        while bench.bytes > 0 && !self.outbox.is_full() && bench.rows > 0 && !stuck {
             self.join(bench)?;
             stuck = self.joined.is_empty();
             self.read(bench)?;

@@ -45,8 +45,8 @@ pub struct Bench<'a> {
     pub view: View<'a>,
     pub flow: &'a mut Flow,
     pub tally: &'a mut Tally,
-    /// Whether data may be made now.
-    pub may: bool,
+    /// Bytes of data that may still be sent in this step; the last frame may go beyond.
+    pub bytes: u64,
     /// To be sent, in this order.
     pub out: Vec<SessionFrame>,
     /// Entries that may still be read in this step.
@@ -61,10 +61,10 @@ impl<'a> Bench<'a> {
         view: View<'a>,
         flow: &'a mut Flow,
         tally: &'a mut Tally,
-        may: bool,
+        bytes: u64,
         held: u64,
     ) -> Self {
-        Self { store, view, flow, tally, may, out: Vec::new(), rows: ROWS_A_STEP, held }
+        Self { store, view, flow, tally, bytes, out: Vec::new(), rows: ROWS_A_STEP, held }
     }
 }
 

@@ -167,7 +167,7 @@ impl Namer {
     pub fn pump(&mut self, bench: &mut Bench<'_>) -> Result<Pumped, Failure> {
         self.name(bench)?;
         self.outbox.send(bench);
-        while bench.may && !self.outbox.is_full() && !self.wanted.is_empty() && bench.rows > 0 {
+        while bench.bytes > 0 && !self.outbox.is_full() && !self.wanted.is_empty() && bench.rows > 0 {
             self.answer(bench)?;
             self.outbox.send(bench);
         }

@@ -73,10 +73,11 @@ impl Outbox {
 
     /// Sends whole frames while there is credit.
     pub fn send(&mut self, bench: &mut Bench<'_>) {
-        while bench.may && bench.flow.data_may() {
+        while bench.bytes > 0 && bench.flow.data_may() {
             let Some(frame) = self.frames.pop_front() else { return };
             if let SessionFrame::Data(bytes) | SessionFrame::Piece { bytes, .. } = &frame {
                 bench.flow.data_goes(bytes.len() as u64);
+                bench.bytes = bench.bytes.saturating_sub(bytes.len() as u64);
             }
             bench.out.push(frame);
         }

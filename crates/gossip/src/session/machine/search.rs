@@ -108,7 +108,7 @@ impl Session {
             messages.extend(step.message.map(SessionFrame::Find));
             taken += 1;
             match step.next {
-                Next::Work if taken < STEPS_AT_A_TIME && turn.may => step = finder.resume(&view)?,
+                Next::Work if taken < STEPS_AT_A_TIME && turn.allowed.now => step = finder.resume(&view)?,
                 next => break next,
             }
         };

@@ -33,9 +33,9 @@ impl Session {
         (self.heard, self.progressed) = (turn.now.mono, turn.now.mono);
         let bytes = self.merges.pop_front().unwrap_or(0);
         self.flow.data_done(bytes);
-        let credit = self.flow.credit(turn.may).into_iter().collect();
+        let credit = self.flow.credit(turn.allowed).into_iter().collect();
         let mut steps = self.sends(credit, turn.store);
-        if self.flow.owes() {
+        if self.flow.owes(turn.allowed) {
             steps.push(Step::Again);
         }
         steps.extend(self.settle(turn.store));
@@ -195,19 +195,25 @@ impl Session {
     /// One step of the exchange.
     pub(super) fn pump(&mut self, turn: Turn<'_>) -> Result<Vec<Step>, Failure> {
         let Phase::Exchanging(exchange) = &mut self.phase else {
-            let credit = self.flow.credit(turn.may).into_iter().collect();
+            let credit = self.flow.credit(turn.allowed).into_iter().collect();
             return Ok(self.sends(credit, turn.store));
         };
         let view = turn.store.view(self.view);
-        let mut bench =
-            Bench::new(turn.store, view, &mut self.flow, &mut self.tally, turn.may, self.mine.root.count);
+        let mut bench = Bench::new(
+            turn.store,
+            view,
+            &mut self.flow,
+            &mut self.tally,
+            turn.allowed.bytes(),
+            self.mine.root.count,
+        );
         let pumped = exchange.pump(&mut bench)?;
         let mut frames = bench.out;
         let closed = exchange.close().filter(|_| self.own_close.is_none());
-        frames.extend(self.flow.credit(turn.may));
+        frames.extend(self.flow.credit(turn.allowed));
         frames.extend(closed.map(SessionFrame::Close));
         let mut steps = self.sends(frames, turn.store);
-        if pumped == Pumped::Again || self.flow.owes() {
+        if pumped == Pumped::Again || self.flow.owes(turn.allowed) {
             steps.push(Step::Again);
         }
         if closed.is_some() {
