@@ -35,5 +35,5 @@ pub use opening::{OpenedSled, SledOptions};
 pub use sled::SledEngine;
 pub use store::{
     CORRUPT_LISTED_MAX, CorruptRecord, Counts, LIST_BYTES_MAX, MergedBatch, OpenReport, Page, RangeRows, Seq,
-    Store, StoreError, UpdateError, Updated, VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId,
+    Store, StoreError, Stored, UpdateError, Updated, VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId,
 };

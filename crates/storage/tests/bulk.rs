@@ -9,7 +9,7 @@ use bytes::Bytes;
 use common::*;
 use model::{Entry, Key};
 use proptest::prelude::*;
-use storage::{Engine, MemoryEngine, SledEngine, SledOptions, Space, Store, StoreError};
+use storage::{Engine, MemoryEngine, RangeRows, SledEngine, SledOptions, Space, Store, StoreError};
 
 /// Both engines with the same 200 keys: tombstones among them, and values of many sizes.
 fn stores() -> (tempfile::TempDir, Vec<Store>, Vec<(Key, Entry)>) {
@@ -34,6 +34,10 @@ fn stores() -> (tempfile::TempDir, Vec<Store>, Vec<(Key, Entry)>) {
     (home, stores.collect(), all)
 }
 
+fn entries(read: RangeRows) -> Vec<(Key, Entry)> {
+    read.rows.into_iter().map(|(key, stored)| (key, stored.entry)).collect()
+}
+
 fn read_all(store: &Store, first: u64, last: u64, bytes_max: usize, rows_max: usize) -> Vec<(Key, Entry)> {
     let mut all: Vec<(Key, Entry)> = Vec::new();
     loop {
@@ -43,13 +47,14 @@ fn read_all(store: &Store, first: u64, last: u64, bytes_max: usize, rows_max: us
         let over = read.rows.split_last().map_or(&[][..], |(_, rest)| rest);
         assert!(
             over.iter()
-                .map(|(_, e)| e.siblings().iter().map(|s| s.value().len()).sum::<usize>())
+                .map(|(_, e)| e.entry.siblings().iter().map(|s| s.value().len()).sum::<usize>())
                 .sum::<usize>()
                 < bytes_max.max(1)
         );
         assert!(!read.rows.is_empty() || !read.more);
-        all.extend(read.rows);
-        if !read.more {
+        let more = read.more;
+        all.extend(entries(read));
+        if !more {
             return all;
         }
     }
@@ -76,7 +81,7 @@ fn ranges_hold_what_lies_in_them_whatever_the_bounds() {
         let (first, last) = (&all[0].0, &all[199].0);
         let read =
             |after, first, last| store.read_range(Some(after), first, last, usize::MAX, usize::MAX).unwrap();
-        assert_eq!(read(first, tokens[5], tokens[9]).rows, all[5..10]);
+        assert_eq!(entries(read(first, tokens[5], tokens[9])), all[5..10]);
         assert_eq!(read(last, tokens[5], tokens[9]).rows, vec![]);
         assert!(!read(last, 0, u64::MAX).more);
     }
@@ -90,9 +95,17 @@ fn many_keys_are_answered_in_their_order_until_the_bytes_are_used_up() {
         keys.insert(100, key("not there"));
         let expected: Vec<Option<Entry>> = keys.iter().map(|key| store.get(key).unwrap()).collect();
         assert_eq!(expected[100], None);
-        assert_eq!(store.get_many(&keys, usize::MAX).unwrap(), expected);
+        let get_many = |bytes_max| -> Vec<Option<Entry>> {
+            let read = store.get_many(&keys, bytes_max).unwrap();
+            for (key, stored) in keys.iter().zip(&read) {
+                let digest = stored.as_ref().map(|stored| stored.entry.digest(key, &DIGEST_KEY));
+                assert_eq!(digest, stored.as_ref().map(|stored| stored.digest));
+            }
+            read.into_iter().map(|stored| stored.map(|stored| stored.entry)).collect()
+        };
+        assert_eq!(get_many(usize::MAX), expected);
         for bytes_max in [0, 1, 1_000, 100_000] {
-            let some = store.get_many(&keys, bytes_max).unwrap();
+            let some = get_many(bytes_max);
             assert!(some.len() < keys.len() && some == expected[..some.len()]);
             let all_but_last = some.split_last().unwrap().1;
             assert!(all_but_last.iter().flatten().map(Entry::weight).sum::<usize>() < bytes_max.max(1));

@@ -294,7 +294,7 @@ impl Core {
 
     pub(super) fn fail_session(&mut self, id: SessionId, failure: Failure, env: Env<'_>) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            let steps = session.fail(failure, env.store);
+            let steps = session.fail(failure);
             self.steps(id, steps, env);
         }
     }

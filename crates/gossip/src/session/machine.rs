@@ -66,6 +66,8 @@ pub struct Session {
     prefer: Prefer,
     phase: Phase,
     view: ViewId,
+    /// What is told leaves once this is durable: the frozen view, and whatever newer was read since.
+    rests_on: Seq,
     mine: Opening,
     theirs: Opening,
     found: Vec<Found>,
@@ -160,6 +162,7 @@ impl Session {
             prefer: begin.prefer,
             phase: Phase::Opening,
             view,
+            rests_on: after,
             mine,
             theirs: Opening::default(),
             found: Vec::new(),
@@ -287,11 +290,7 @@ impl Session {
         store.release(self.view);
     }
 
-    fn sends(&self, frames: Vec<SessionFrame>, store: &Store) -> Vec<Step> {
-        let rests_on_nothing = |frame: &SessionFrame| matches!(frame, SessionFrame::Taken { .. });
-        let rests = !frames.iter().all(rests_on_nothing);
-        // Asked after what the frames tell was read: nothing leaves before it is durable.
-        let after = if rests { store.written() } else { Seq::default() };
-        frames.into_iter().map(|frame| Step::Send { frame, after }).collect()
+    fn sends(&self, frames: Vec<SessionFrame>) -> Vec<Step> {
+        frames.into_iter().map(|frame| Step::Send { frame, after: self.rests_on }).collect()
     }
 }

@@ -7,11 +7,20 @@ use model::{Entry, Key};
 use crate::engine::{Part, Space};
 use crate::store::{Store, StoreError, record};
 
+/// An entry as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its digest, which the entry was verified with.
+    pub digest: u128,
+    /// The entry, a tombstone perhaps.
+    pub entry: Entry,
+}
+
 /// Some entries that lie one behind the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeRows {
     /// Keys and whole entries, tombstones too, ascending by token, then key.
-    pub rows: Vec<(Key, Entry)>,
+    pub rows: Vec<(Key, Stored)>,
     /// Whether a bound ended the read before the range did. There may be nothing behind the last row all the same.
     pub more: bool,
 }
@@ -72,13 +81,14 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::get`].
-    pub fn get_many(&self, keys: &[Key], bytes_max: usize) -> Result<Vec<Option<Entry>>, StoreError> {
+    pub fn get_many(&self, keys: &[Key], bytes_max: usize) -> Result<Vec<Option<Stored>>, StoreError> {
         let mut entries = Vec::with_capacity(keys.len());
         let mut bytes = 0;
         for key in keys {
-            let entry = self.get(key)?;
-            bytes += entry.as_ref().map_or(0, Entry::weight);
-            entries.push(entry);
+            let held = self.read(key, &record::entry_key(key.token().0, key.as_bytes()))?;
+            let stored = held.digest.map(|digest| Stored { digest, entry: held.entry });
+            bytes += stored.as_ref().map_or(0, |stored| stored.entry.weight());
+            entries.push(stored);
             if bytes >= bytes_max {
                 break;
             }
@@ -87,11 +97,11 @@ impl Store {
     }
 
     /// A record met in a scan. One that is not what was written stops the store.
-    fn scanned(&self, at: &[u8], value: &[u8]) -> Result<(Key, Entry), StoreError> {
+    fn scanned(&self, at: &[u8], value: &[u8]) -> Result<(Key, Stored), StoreError> {
         let (_, key) =
             record::read_scanned_key(at).map_err(|why| self.stop(&format!("a record is damaged: {why}")))?;
         match record::read(&key, value, &self.digest_key) {
-            Ok((_, entry)) => Ok((key, entry)),
+            Ok((digest, entry)) => Ok((key, Stored { digest, entry })),
             Err(why) => {
                 self.stop(&format!("the record of {key} is damaged: {why}"));
                 Err(StoreError::Corrupt { key, why })

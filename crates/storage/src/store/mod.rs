@@ -20,7 +20,7 @@ use merkle::{FrozenView, RangeDigest, Tree};
 use model::{DigestKey, Entry, Key};
 
 use crate::engine::{Batch, Engine, Space};
-pub use bulk::RangeRows;
+pub use bulk::{RangeRows, Stored};
 pub use error::{StoreError, UpdateError};
 pub use list::{LIST_BYTES_MAX, Page};
 use merge::Change;

@@ -213,11 +213,11 @@ impl Joiner {
         let places: Vec<(u64, Key)> = some.map(|joined| (joined.token, joined.key.clone())).collect();
         let entries = read(bench.store, &places, bench.held)?;
         bench.rows = bench.rows.saturating_sub(entries.len());
-        for entry in entries {
+        for read in entries {
             let Some(Joined { key, digest, name, .. }) = self.joined.pop_front() else { break };
             self.remainder.name(digest);
             bench.tally.named += 1;
-            let entry = entry.unwrap_or_default();
+            let entry = bench.entry(digest, read).unwrap_or_default();
             let Some((index, theirs)) = name else {
                 self.returns_left += 1;
                 let delta = entry.delta_for(&Summary::default());

@@ -21,8 +21,8 @@ mod outbox;
 mod own;
 mod read;
 
-use model::{Delta, Key};
-use storage::{Store, View};
+use model::{Delta, Entry, Key};
+use storage::{Store, Stored, View};
 
 use super::flow::Flow;
 use super::frames::{Close, Names, SessionFrame};
@@ -53,6 +53,8 @@ pub struct Bench<'a> {
     pub rows: usize,
     /// About how many entries the store holds.
     pub held: u64,
+    /// Something was read that is newer than the frozen view, and may not be durable.
+    pub newer: bool,
 }
 
 impl<'a> Bench<'a> {
@@ -64,7 +66,16 @@ impl<'a> Bench<'a> {
         bytes: u64,
         held: u64,
     ) -> Self {
-        Self { store, view, flow, tally, bytes, out: Vec::new(), rows: ROWS_A_STEP, held }
+        Self { store, view, flow, tally, bytes, out: Vec::new(), rows: ROWS_A_STEP, held, newer: false }
+    }
+}
+
+impl Bench<'_> {
+    /// The entry that was read where the frozen view has this digest. What is as it was then is durable: the session
+    /// itself began only once the view was.
+    pub fn entry(&mut self, frozen: Option<u128>, read: Option<Stored>) -> Option<Entry> {
+        self.newer |= read.as_ref().map(|stored| stored.digest) != frozen;
+        read.map(|stored| stored.entry)
     }
 }
 

@@ -21,6 +21,8 @@ const WANTS_MAX: usize = 8 * NAMES_A_FRAME;
 struct Wanted {
     token: u64,
     key: Key,
+    /// What the frozen view holds of it.
+    digest: u128,
     place: Place,
     held: Summary,
 }
@@ -102,6 +104,7 @@ impl Namer {
             self.wanted.push_back(Wanted {
                 token: found.token,
                 key: found.key.clone(),
+                digest: found.digest,
                 place: Place::Next,
                 held,
             });
@@ -156,10 +159,11 @@ impl Namer {
         }
         let digest = view.digest_of(token, key.as_bytes()).map_err(|_| Failure::ViewLost)?;
         self.remainder.name(digest);
-        if digest.is_some() {
+        if let Some(digest) = digest {
             // It was here as well, unseen by a truncated digest: what the joiner lacks of it must go back.
             let held = delta.summary(&Entry::default());
-            self.wanted.push_back(Wanted { token, key: key.clone(), place: Place::Key(key.clone()), held });
+            let (key, place) = (key.clone(), Place::Key(key.clone()));
+            self.wanted.push_back(Wanted { token, key, digest, place, held });
         }
         Ok(())
     }
@@ -188,12 +192,14 @@ impl Namer {
             let ahead = self.named + self.gathered.len();
             let upto = self.own.len().min(ahead + (NAMES_A_FRAME - self.gathered.len()).min(ROWS_AT_A_TIME));
             let some = self.own.get(ahead..upto).into_iter().flatten();
-            let places: Vec<(u64, Key)> = some.map(|found| (found.token, found.key.clone())).collect();
+            let places: Vec<(u64, Key)> =
+                some.clone().map(|found| (found.token, found.key.clone())).collect();
             let entries = read(bench.store, &places, bench.held)?;
             bench.rows = bench.rows.saturating_sub(entries.len().max(1));
-            for ((_, key), entry) in places.into_iter().zip(entries) {
+            for (found, read) in some.zip(entries) {
+                let entry = bench.entry(Some(found.digest), read);
                 let summary = entry.map_or_else(Summary::default, |entry| entry.summary());
-                self.gathered.push(Name { key, summary });
+                self.gathered.push(Name { key: found.key.clone(), summary });
             }
             let last = self.named + self.gathered.len() >= self.own.len();
             if !last && self.gathered.len() < NAMES_A_FRAME {
@@ -217,9 +223,10 @@ impl Namer {
         let places: Vec<(u64, Key)> = some.map(|wanted| (wanted.token, wanted.key.clone())).collect();
         let entries = read(bench.store, &places, bench.held)?;
         bench.rows = bench.rows.saturating_sub(entries.len());
-        for entry in entries {
+        for read in entries {
             let Some(wanted) = self.wanted.pop_front() else { break };
-            let delta = entry.and_then(|entry| entry.delta_for(&wanted.held));
+            let delta =
+                bench.entry(Some(wanted.digest), read).and_then(|entry| entry.delta_for(&wanted.held));
             // A want is answered even with nothing; what was not asked for only if there is something.
             if delta.is_some() || wanted.place == Place::Next {
                 self.outbox.push(&wanted.key, wanted.place, delta, bench);

@@ -1,7 +1,7 @@
 //! Reading many entries: one by one where they lie far apart, by the range where they lie close together.
 
-use model::{Entry, Key};
-use storage::Store;
+use model::Key;
+use storage::{Store, Stored};
 
 use super::super::Failure;
 
@@ -14,7 +14,7 @@ const FEW: usize = 16;
 
 /// What is held under these keys, fastest where they ascend by token and key; perhaps only under the first of them, but
 /// at least under one. `held` is about how many entries the store holds.
-pub fn read(store: &Store, places: &[(u64, Key)], held: u64) -> Result<Vec<Option<Entry>>, Failure> {
+pub fn read(store: &Store, places: &[(u64, Key)], held: u64) -> Result<Vec<Option<Stored>>, Failure> {
     let (Some((first, _)), Some((last, _))) = (places.first(), places.last()) else { return Ok(Vec::new()) };
     let wanted = places.len() as u64;
     let between = (u128::from(last.saturating_sub(*first)) * u128::from(held)) >> 64;
@@ -32,15 +32,15 @@ fn by_range(
     store: &Store,
     places: &[(u64, Key)],
     (first, last): (u64, u64),
-) -> Result<Vec<Option<Entry>>, Failure> {
+) -> Result<Vec<Option<Stored>>, Failure> {
     let rows_max = places.len() * (DENSE as usize + 1);
     let range = store.read_range(None, first, last, BYTES_AT_A_TIME, rows_max).map_err(Failure::Store)?;
-    let mut rows = range.rows.into_iter().map(|(key, entry)| (key.token().0, key, entry)).peekable();
+    let mut rows = range.rows.into_iter().map(|(key, stored)| (key.token().0, key, stored)).peekable();
     let mut entries = Vec::with_capacity(places.len());
     for (token, key) in places {
         while rows.next_if(|(at, row, _)| (*at, row) < (*token, key)).is_some() {}
         match rows.peek() {
-            Some((_, row, _)) if row == key => entries.push(rows.next().map(|(_, _, entry)| entry)),
+            Some((_, row, _)) if row == key => entries.push(rows.next().map(|(_, _, stored)| stored)),
             Some(_) => entries.push(None),
             // What lies behind the bound was not read.
             None if range.more => break,
@@ -55,7 +55,7 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use model::{Context, DigestKey, Dot, Expiry, Hlc, Sibling, WriterId};
+    use model::{Context, DigestKey, Dot, Entry, Expiry, Hlc, Sibling, WriterId};
     use storage::MemoryEngine;
 
     use super::*;
@@ -98,7 +98,7 @@ mod tests {
                 while told.len() < places.len() {
                     let more = read(&store, &places[told.len()..], held).unwrap();
                     assert!(!more.is_empty());
-                    told.extend(more);
+                    told.extend(more.into_iter().map(|stored| stored.map(|stored| stored.entry)));
                 }
                 assert_eq!(told, expected, "each {step}th of {held}");
             }

@@ -119,7 +119,7 @@ impl Session {
             };
             self.chosen(method, choice.reason.to_string(), choice.estimate);
         }
-        let mut steps = self.sends(messages, turn.store);
+        let mut steps = self.sends(messages);
         match next {
             Next::Wait => return Ok(steps),
             Next::Work => {

@@ -19,10 +19,10 @@ impl Session {
             self.progressed = turn.now.mono;
         }
         if !self.working || matches!(frame, SessionFrame::Abort(_)) {
-            return self.take(frame, turn).unwrap_or_else(|failure| self.fail(failure, turn.store));
+            return self.take(frame, turn).unwrap_or_else(|failure| self.fail(failure));
         }
         if self.held.len() >= HELD_MAX {
-            return self.fail(Failure::Protocol("frames beyond all windows"), turn.store);
+            return self.fail(Failure::Protocol("frames beyond all windows"));
         }
         self.held.push_back(frame);
         Vec::new()
@@ -34,7 +34,7 @@ impl Session {
         let bytes = self.merges.pop_front().unwrap_or(0);
         self.flow.data_done(bytes);
         let credit = self.flow.credit(turn.allowed).into_iter().collect();
-        let mut steps = self.sends(credit, turn.store);
+        let mut steps = self.sends(credit);
         if self.flow.owes(turn.allowed) {
             steps.push(Step::Again);
         }
@@ -52,7 +52,7 @@ impl Session {
         let mut steps = Vec::new();
         if self.own_close.is_some() {
             let done = SessionFrame::Done { left_out: self.incoming.left_out > 0 };
-            steps.extend(self.sends(vec![done], turn.store));
+            steps.extend(self.sends(vec![done]));
         }
         steps.extend(self.settle(turn.store));
         steps
@@ -69,7 +69,7 @@ impl Session {
             match more {
                 Ok(more) => steps.extend(more),
                 Err(failure) => {
-                    steps.extend(self.fail(failure, turn.store));
+                    steps.extend(self.fail(failure));
                     return steps;
                 }
             }
@@ -86,8 +86,8 @@ impl Session {
     }
 
     /// Gives up: tells the other side and ends.
-    pub fn fail(&mut self, failure: Failure, store: &Store) -> Vec<Step> {
-        let mut steps = self.sends(vec![SessionFrame::Abort(failure.reason())], store);
+    pub fn fail(&mut self, failure: Failure) -> Vec<Step> {
+        let mut steps = self.sends(vec![SessionFrame::Abort(failure.reason())]);
         steps.push(Step::End(Ending::Failed(failure)));
         steps
     }
@@ -196,7 +196,7 @@ impl Session {
     pub(super) fn pump(&mut self, turn: Turn<'_>) -> Result<Vec<Step>, Failure> {
         let Phase::Exchanging(exchange) = &mut self.phase else {
             let credit = self.flow.credit(turn.allowed).into_iter().collect();
-            return Ok(self.sends(credit, turn.store));
+            return Ok(self.sends(credit));
         };
         let view = turn.store.view(self.view);
         let mut bench = Bench::new(
@@ -209,10 +209,14 @@ impl Session {
         );
         let pumped = exchange.pump(&mut bench)?;
         let mut frames = bench.out;
+        if bench.newer {
+            // Asked after it was read: what is told of it leaves only once it is durable.
+            self.rests_on = turn.store.written();
+        }
         let closed = exchange.close().filter(|_| self.own_close.is_none());
         frames.extend(self.flow.credit(turn.allowed));
         frames.extend(closed.map(SessionFrame::Close));
-        let mut steps = self.sends(frames, turn.store);
+        let mut steps = self.sends(frames);
         if pumped == Pumped::Again || self.flow.owes(turn.allowed) {
             steps.push(Step::Again);
         }
