@@ -21,8 +21,9 @@ use std::time::Duration;
 use bucket::Bucket;
 use control::Control;
 
-/// Repair that is held back is done in slices of this many bytes: about a frame of data.
-const SLICE_BYTES: u64 = 128 << 10;
+/// Repair that is held back is done in slices of this many bytes: frames are cut to that, and the rows of one take a
+/// node a few milliseconds.
+const SLICE_BYTES: u64 = 32 << 10;
 
 /// What the governor is told by its operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -282,7 +282,7 @@ fn it_is_steady() {
 #[test]
 fn credit_is_paid_for_when_it_is_given() {
     let (mut now, mut governor) = (Duration::ZERO, governor(Some(1 << 20), false));
-    assert_eq!(governor.slice(), SLICE);
+    assert!(governor.slice() <= SLICE);
     let mut came = 0;
     // What has credit comes all at once, a second late.
     for _ in 0..10 {

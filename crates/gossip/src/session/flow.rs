@@ -37,6 +37,8 @@ pub struct Flow {
     /// Bytes that may still be sent, and that may still come; below zero by what a last frame had beyond.
     data_out_left: i64,
     data_in_left: i64,
+    /// The last credit.
+    data_slice: u64,
     /// Bytes that credit may be given for.
     data_owed: u64,
     /// Half of the first credit was used: there is enough data for more to be worth a frame.
@@ -61,6 +63,7 @@ impl Default for Flow {
             names_done: 0,
             data_out_left: DATA_FIRST.cast_signed(),
             data_in_left: DATA_FIRST.cast_signed(),
+            data_slice: DATA_FIRST,
             data_owed: DATA_WINDOW - DATA_FIRST,
             streams: false,
         }
@@ -81,6 +84,11 @@ impl Flow {
     /// Whether a frame of data may be sent.
     pub fn data_may(&self) -> bool {
         self.data_out_left > 0
+    }
+
+    /// For how many bytes the other side gave credit last: so much it takes in at a time.
+    pub fn data_slice(&self) -> u64 {
+        self.data_slice
     }
 
     /// A frame of data is sent, with so many bytes, [`DATA_FRAME_MAX`] at most.
@@ -135,6 +143,7 @@ impl Flow {
     /// The other side has taken in so much.
     pub fn taken(&mut self, names: u32, data: u64) -> Result<(), Failure> {
         let names = self.names_out.checked_sub(names);
+        self.data_slice = if data > 0 { data } else { self.data_slice };
         let data = i64::try_from(data).ok().and_then(|data| self.data_out_left.checked_add(data));
         let (Some(names), Some(data)) = (names, data.filter(|left| *left <= DATA_WINDOW.cast_signed()))
         else {

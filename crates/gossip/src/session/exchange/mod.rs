@@ -47,6 +47,8 @@ pub struct Bench<'a> {
     pub tally: &'a mut Tally,
     /// Bytes of data that may still be sent in this step; the last frame may go beyond.
     pub bytes: u64,
+    /// ... and of which at a time.
+    pub slice: u64,
     /// To be sent, in this order.
     pub out: Vec<SessionFrame>,
     /// Entries that may still be read in this step.
@@ -66,7 +68,18 @@ impl<'a> Bench<'a> {
         bytes: u64,
         held: u64,
     ) -> Self {
-        Self { store, view, flow, tally, bytes, out: Vec::new(), rows: ROWS_A_STEP, held, newer: false }
+        Self {
+            store,
+            view,
+            flow,
+            tally,
+            bytes,
+            slice: bytes,
+            out: Vec::new(),
+            rows: ROWS_A_STEP,
+            held,
+            newer: false,
+        }
     }
 }
 

@@ -9,8 +9,10 @@ use super::super::frames::SessionFrame;
 use super::super::packed::{Item, Place, pack_data};
 use super::Bench;
 
-/// A frame is sent when it holds about this many bytes.
+/// A frame is sent when it holds about this many bytes...
 const FRAME_BYTES: usize = 128 << 10;
+/// ... or as many as repair is done at a time, here or there, if those are fewer, but not fewer than this.
+const FRAME_BYTES_MIN: usize = 16 << 10;
 /// ... or this many entries.
 const FRAME_ITEMS: usize = 4_096;
 /// An entry heavier than this travels in pieces of this size.
@@ -42,7 +44,9 @@ impl Outbox {
         let delta = delta.unwrap_or_default();
         let weight = delta.weight() + key.as_bytes().len();
         bench.tally.sent += u64::from(lacked);
-        if weight > PIECE_BYTES || self.weight + weight > FRAME_BYTES || self.items.len() >= FRAME_ITEMS {
+        let room = usize::try_from(bench.flow.data_slice().min(bench.slice)).unwrap_or(usize::MAX);
+        let room = room.clamp(FRAME_BYTES_MIN, FRAME_BYTES);
+        if weight > PIECE_BYTES || self.weight + weight > room || self.items.len() >= FRAME_ITEMS {
             self.cut(bench);
         }
         self.weight += weight;
