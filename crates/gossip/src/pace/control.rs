@@ -38,13 +38,19 @@ const BASELINE_FRESH: Duration = Duration::from_secs(10);
 const BASELINE_RETRY: Duration = Duration::from_secs(3);
 /// A pause ends after this long at the latest.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Repair goes unhindered to be measured when the last measure is this old. The first is taken while it begins, and
-/// soon again.
+/// Repair goes unhindered to be measured when the last measure is this old, and not before it has run for a while: all
+/// measures together take less than a hundredth of the time, so that clients' 99th percentile does not show them.
 const RATE_FRESH: Duration = Duration::from_secs(40);
-const RATE_FRESH_FIRST: Duration = Duration::from_secs(5);
+const RATE_FRESH_FIRST: Duration = Duration::from_secs(15);
+const MEASURE_FROM: Duration = Duration::from_secs(15);
 /// A measure leaves out the first moments, in which windows fill, and then takes this long.
-const MEASURE_AFTER: Duration = Duration::from_millis(80);
-const MEASURE_FOR: Duration = Duration::from_millis(200);
+const MEASURE_AFTER: Duration = Duration::from_millis(40);
+const MEASURE_FOR: Duration = Duration::from_millis(150);
+/// Bytes a second of unhindered repair that shares are of before it was measured. Then it may be more than all of it,
+/// and grows by a part of what it is.
+const UNHINDERED_GUESS: f64 = 4e6;
+const GUESSED_SHARE_MAX: f64 = 1_000.0;
+const GUESSED_GROWTH: f64 = 0.1;
 /// Repair that is slower than this share of its limit, over some windows, is not held by it: then the limit rests on
 /// a measure that was too good.
 const HELD_FROM: f64 = 0.8;
@@ -103,6 +109,7 @@ pub(super) struct Control {
     /// Bytes a second of unhindered repair while clients are served, and when that was measured last.
     unhindered: Option<f64>,
     measured_at: Duration,
+    began_at: Duration,
     measures: u32,
     /// Bytes a second over about the last five windows, and how many there were since repair began.
     mean_rate: f64,
@@ -129,6 +136,7 @@ impl Control {
             share: SHARE_FIRST,
             unhindered: None,
             measured_at: now,
+            began_at: now,
             measures: 0,
             mean_rate: 0.0,
             busy_windows: 0,
@@ -149,10 +157,22 @@ impl Control {
     /// Bytes a second that repair is held to; none where it is not.
     pub(super) fn limit(&self) -> Option<f64> {
         match self.phase {
-            Phase::Paced if self.share < 1.0 => self.unhindered.map(|rate| rate * self.share),
-            Phase::Pausing { .. } => self.unhindered.map(|rate| rate * self.share),
+            Phase::Paced if self.share >= 1.0 && self.unhindered.is_some() => None,
+            Phase::Paced | Phase::Pausing { .. } => Some(self.of_unhindered()),
             _ => None,
         }
+    }
+
+    fn of_unhindered(&self) -> f64 {
+        self.unhindered.unwrap_or(UNHINDERED_GUESS) * self.share
+    }
+
+    /// Unhindered repair is this fast: a share of that which comes to what repair is held to now.
+    fn learn(&mut self, unhindered: f64) {
+        self.share = (self.of_unhindered() / unhindered.max(1.0)).clamp(SHARE_MIN, 1.0);
+        self.unhindered = Some(unhindered);
+        // The mean so far is of another limit.
+        (self.mean_rate, self.busy_windows) = (0.0, 0);
     }
 
     /// Until when repair pauses.
@@ -186,6 +206,7 @@ impl Control {
         self.repaired_at = Some(now);
         if begins {
             self.share = self.share.min(SHARE_FIRST);
+            self.began_at = now;
         }
         if self.phase == Phase::Paced && self.measure_is_due(now) {
             self.phase = Phase::Measuring { since: now, first: None, bytes: 0, last: now };
@@ -223,9 +244,11 @@ impl Control {
         self.busy_windows += 1;
         let weight = RATE_WEIGHT.max(1.0 / f64::from(self.busy_windows));
         self.mean_rate += weight * (rate - self.mean_rate);
-        let Some(known) = self.unhindered.filter(|_| self.busy_windows >= 6) else { return };
+        if self.busy_windows < 6 {
+            return;
+        }
         match self.limit() {
-            None => self.unhindered = Some(known.max(self.mean_rate)),
+            None => self.unhindered = self.unhindered.map(|known| known.max(self.mean_rate)),
             // Once a measure: else a limit that repair misses by its own unevenness would fall for ever.
             Some(limit)
                 if self.phase == Phase::Paced && !self.corrected && self.mean_rate < HELD_FROM * limit =>
@@ -270,7 +293,11 @@ impl Control {
         if let (Some(p99), Some(baseline), Phase::Paced) = (self.p99_us, self.baseline_us, self.phase) {
             let tolerated = (baseline * TOLERANCE).max(baseline + TOLERANCE_MIN_US);
             let gradient = (tolerated / p99.max(1.0)).clamp(GRADIENT_MIN, 1.0);
-            self.share = (self.share * gradient + SHARE_STEP).clamp(SHARE_MIN, 1.0);
+            let (step, most) = match self.unhindered {
+                Some(_) => (SHARE_STEP, 1.0),
+                None => (SHARE_STEP.max(self.share * GUESSED_GROWTH), GUESSED_SHARE_MAX),
+            };
+            self.share = (self.share * gradient + step).clamp(SHARE_MIN, most);
         }
     }
 
@@ -299,7 +326,7 @@ impl Control {
 
     fn measure_is_due(&self, now: Duration) -> bool {
         let fresh = if self.measures < 2 { RATE_FRESH_FIRST } else { RATE_FRESH };
-        self.unhindered.is_none() || now >= self.measured_at.saturating_add(fresh)
+        now >= self.began_at.saturating_add(MEASURE_FROM) && now >= self.measured_at.saturating_add(fresh)
     }
 
     fn measure(&mut self, now: Duration, more: u64) {
@@ -318,7 +345,7 @@ impl Control {
         self.measured_at = now;
         if bytes >= MEASURE_BYTES_MIN {
             let rate = bytes as f64 / passed.as_secs_f64();
-            self.unhindered = Some(rate);
+            self.learn(rate);
             self.corrected = false;
             self.measures += 1;
         }

@@ -17,7 +17,7 @@ const DATA_FIRST: u64 = 512 << 10;
 pub const DATA_FRAME_MAX: u64 = 1 << 20;
 /// Credit is given back in parts of this size, or of a slice if that is less: a small session needs none.
 const NAMES_PART: u32 = 2;
-const DATA_PART: u64 = DATA_WINDOW / 8;
+const DATA_PART: u64 = DATA_WINDOW / 32;
 
 /// How much repair may be done in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
