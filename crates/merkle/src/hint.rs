@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How many counters there are. More sharpen the estimate (with 16 it is off by a third on average) and make every
 /// opening longer by seven bytes for each four.
-const COUNTERS: usize = 16;
+pub(crate) const COUNTERS: usize = 16;
 /// Bits of a counter. When the difference of two wraps it is as good as random, and the estimate about 45 million: a
 /// search begins at the leaves then, which is right, or by the sketch, which gives up after its first cells.
 const COUNTER_BITS: u32 = 14;

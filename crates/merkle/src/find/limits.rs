@@ -9,7 +9,8 @@ pub(crate) const TURN_PARTS_MAX: u32 = 16;
 /// Bytes of a message kept free for its tags and lengths.
 pub(crate) const HEADER_BYTES: usize = 64;
 
-/// How often one side asks for more cells in a search; each time for an eighth more at least, or a full turn.
+/// How often one side asks for more cells in a search; from the third time on for a quarter more at least, or a
+/// full turn.
 pub(crate) const ASKS_MAX: u32 = 64;
 
 /// Units that may be told beyond the number of cells given, as many as a decoder may peel.

@@ -10,12 +10,13 @@ use super::{
     job::{Job, Output},
     limits::{ASKS_MAX, DECODE_UNITS, HEADER_BYTES, MESSAGE_BYTES_MAX, STEP_SCANNED},
     message::{Body, FindMessage},
-    sizing::{more_cells, units_likely},
+    sizing::more_cells,
     units::{NamingUnits, write_units},
 };
 use crate::{
     frozen::{Frozen, ViewLost},
-    sketch::{Decoder, Field, Progress, unpack_cells},
+    hint::COUNTERS,
+    sketch::{Decoder, Field, Prior, Progress, unpack_cells},
 };
 
 /// How far decoding has come.
@@ -93,8 +94,8 @@ impl Taking {
     fn ask(&mut self) -> Outcome {
         let have = self.decoder.cells();
         self.asks += 1;
-        let told =
-            units_likely(self.estimate, self.decoder.estimate(), self.decoder.empty_cells(), self.asks);
+        let prior = Prior { units: self.estimate as f64, counters: COUNTERS as f64 };
+        let told = self.decoder.likely(Some(prior));
         let more = more_cells(told, have, self.kept, self.asks).filter(|_| self.asks <= ASKS_MAX);
         match more {
             Some(upto) => Outcome::Ask(upto.min(have + cells_a_turn(self.field))),

@@ -1,7 +1,7 @@
 //! Peeling: from the cells of a difference to the units that differ, in bounded steps.
 
 use super::{
-    estimate::units_from_zeros,
+    estimate::{Census, Likely, Prior},
     field::{Field, P24, P30, inverse, is_square_of, mul, sub},
     law::Walk,
 };
@@ -44,8 +44,8 @@ pub struct Decoder {
     queue: Vec<u32>,
     marks: Vec<Mark>,
     not_empty: usize,
-    /// Cells that were empty as they came.
-    zeros: usize,
+    /// Cells as they came.
+    census: Census,
     sequence: Vec<u32>,
 }
 
@@ -77,16 +77,17 @@ impl Decoder {
             queue: Vec::new(),
             marks: Vec::new(),
             not_empty: 0,
-            zeros: 0,
+            census: Census::default(),
             sequence: Vec::new(),
         }
     }
 
     /// Takes in the next cells of the difference: three numbers each, which must be under the field's prime.
     pub fn push(&mut self, cells: &[[u32; 3]]) {
-        let zeros = cells.iter().filter(|cell| **cell == [0; 3]).count();
-        self.zeros += zeros;
-        self.not_empty += cells.len() - zeros;
+        match self.field {
+            Field::Small => self.count::<P24>(cells),
+            Field::Large => self.count::<P30>(cells),
+        }
         self.cells.extend_from_slice(cells);
         // With more cells to go by, each gets its chances anew.
         self.marks.iter_mut().for_each(|mark| mark.peels = 0);
@@ -98,11 +99,6 @@ impl Decoder {
     /// Cells taken in so far.
     pub fn cells(&self) -> usize {
         self.cells.len()
-    }
-
-    /// Cells taken in so far that were empty as they came.
-    pub fn empty_cells(&self) -> usize {
-        self.zeros
     }
 
     /// Units peeled so far, a few more than once by bad luck.
@@ -118,9 +114,14 @@ impl Decoder {
         }
     }
 
-    /// About how many units differ, told from the cells that none is in; the cells peeled do not matter for it.
+    /// About how many units differ, told from the cells as they came: at least 1, at most 64 for each cell.
     pub fn estimate(&self) -> u64 {
-        units_from_zeros(self.cells.len(), self.zeros)
+        self.likely(None).units.round() as u64
+    }
+
+    /// About how many units differ, told from the cells as they came and what is known from elsewhere.
+    pub(crate) fn likely(&self, prior: Option<Prior>) -> Likely {
+        self.census.likely(prior)
     }
 
     /// The units that differ, ascending. All of them only once the decoder has said [`Progress::Decoded`].
@@ -134,6 +135,14 @@ impl Decoder {
             same.first().filter(|_| !sum.is_multiple_of(prime)).map(|(unit, _)| *unit)
         });
         sums.collect()
+    }
+
+    fn count<const P: u64>(&mut self, cells: &[[u32; 3]]) {
+        for cell in cells {
+            let is_none = *cell == [0; 3];
+            self.census.count(is_none, may_be_one::<P>(cell));
+            self.not_empty += usize::from(!is_none);
+        }
     }
 
     fn step_in<const P: u64>(&mut self, budget: usize) -> Progress {

@@ -17,6 +17,7 @@ mod wire;
 pub use cells::{Cells, CellsThen};
 pub(crate) use cells::{Sketch, kept_cells};
 pub use decode::{Decoder, Progress};
+pub(crate) use estimate::{Likely, Prior};
 pub use field::Field;
 pub(crate) use unit::tokens_of;
 pub use wire::{pack_cells, unpack_cells};
