@@ -221,13 +221,15 @@ impl Decoder {
             self.sequence.push(walk.at() as u32);
             walk.advance();
         }
+        let mut not_empty = self.not_empty;
         for index in &self.sequence {
             let Some(cell) = self.cells.get_mut(*index as usize) else { continue };
-            take_out::<P>(cell, moments, &mut self.not_empty);
-            if may_be_one::<P>(cell) {
+            let left = take_out::<P>(cell, moments, &mut not_empty);
+            if may_be_one::<P>(&left) {
                 enqueue(&mut self.marks, &mut self.queue, *index);
             }
         }
+        self.not_empty = not_empty;
         if let Some(mark) = self.marks.get_mut(index as usize) {
             mark.peels += 1;
         }
@@ -246,12 +248,17 @@ fn enqueue(marks: &mut [Mark], queue: &mut Vec<u32>, index: u32) {
     }
 }
 
-fn take_out<const P: u64>(cell: &mut [u32; 3], moments: [u32; 3], not_empty: &mut usize) {
-    let was_empty = *cell == [0; 3];
-    for (number, moment) in cell.iter_mut().zip(moments) {
-        *number = sub::<P>(*number, moment);
-    }
-    *not_empty = *not_empty + usize::from(was_empty) - usize::from(*cell == [0; 3]);
+/// Takes a unit out of a cell, and gives what is left. The cell is read and written once, each number by itself: reading
+/// back in one piece what was just written in three makes a processor wait.
+fn take_out<const P: u64>(cell: &mut [u32; 3], moments: [u32; 3], not_empty: &mut usize) -> [u32; 3] {
+    let [value, first, second] = *cell;
+    let was_empty = value | first | second == 0;
+    let [value, first, second] =
+        [sub::<P>(value, moments[0]), sub::<P>(first, moments[1]), sub::<P>(second, moments[2])];
+    *cell = [value, first, second];
+    let is_empty = value | first | second == 0;
+    *not_empty = *not_empty + usize::from(was_empty) - usize::from(is_empty);
+    [value, first, second]
 }
 
 /// True for a cell of one unit: (v, kv, k²v). For one of several units it is true once in P times.

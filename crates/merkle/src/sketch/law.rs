@@ -61,14 +61,15 @@ impl Walk {
     #[inline]
     fn draw(&mut self) -> f64 {
         self.state = self.state.wrapping_mul(MULTIPLIER);
-        ((self.state >> 32) + 1) as f64 * (1.0 / 4_294_967_296.0)
+        ((self.state >> 32) + 1) as i64 as f64 * (1.0 / 4_294_967_296.0)
     }
 }
 
-/// `at` and a gap of `(at + offset) * (stretch - 1)`, rounded up.
+/// `at` and a gap of `(at + offset) * (stretch - 1)`, rounded up. Numbers go through `i64`, where one instruction converts
+/// them; a gap from a cell that is kept ends far under 2^63.
 #[inline]
 fn gap_end(at: u64, offset: f64, stretch: f64) -> u64 {
-    at + 1 + ((at as f64 + offset) * (stretch - 1.0)) as u64
+    at + 1 + ((at as i64 as f64 + offset) * (stretch - 1.0)) as i64 as u64
 }
 
 /// How many of the units that differ are in cell `index`, on average, for each that there is.
