@@ -10,6 +10,7 @@
 //!   the next epoch; shown that it was known under a later epoch than its own (its disk was restored), it
 //!   goes past that one.
 //! * Time in which this process did not run is not held against the others ([`Liveness::wake`]).
+//! * While nothing happens next to nothing is sent, and no timer wakes for nothing: see `calm`.
 //!
 //! Nothing here is a secret or proven: whoever can send packets with the start of the cluster's id can
 //! claim anything. Liveness decides who is tried first, never what is stored or who belongs.
@@ -27,8 +28,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Now;
 
+mod calm;
 mod config;
 mod packet;
+mod sift;
 #[cfg(test)]
 mod tests;
 
@@ -94,6 +97,7 @@ impl foca::Identity for Identity {
 enum Due {
     Probing(Timer<Identity>),
     Announce,
+    Beat,
 }
 
 /// The heartbeats of one node. Mutate once, then [`Liveness::drain`]; call [`Liveness::wake`] at
@@ -109,6 +113,7 @@ pub struct Liveness {
     /// By when they are due, then in the order they were set.
     timers: BTreeMap<(Duration, u64), Due>,
     timers_set: u64,
+    calm: calm::Calm,
     /// Where the next round of announcing starts.
     announced_upto: NodeId,
     stopped: bool,
@@ -133,11 +138,13 @@ impl Liveness {
             members: BTreeMap::new(),
             timers: BTreeMap::new(),
             timers_set: 0,
+            calm: calm::Calm::default(),
             announced_upto: NodeId(0),
             stopped: false,
             output: LivenessOutput::default(),
         };
         liveness.set_timer(Duration::ZERO, Due::Announce);
+        liveness.set_timer(Duration::ZERO, Due::Beat);
         liveness
     }
 
@@ -166,6 +173,7 @@ impl Liveness {
         if self.members.remove(&node).is_none() {
             return;
         }
+        self.calm.forget(node);
         let known = self.inner.iter_membership_state().find(|member| member.id().node == node).cloned();
         if let Some(identity) = known.map(|member| *member.id()) {
             let down = std::iter::once(Member::down(identity));
@@ -174,6 +182,7 @@ impl Liveness {
             let forgotten = self.inner.handle_timer(Timer::RemoveDown(identity), &mut self.runtime);
             self.settle(now, forgotten);
         }
+        self.stir(now);
     }
 
     /// A member said on a connection that it stops: it is down at once, and the others are told. If that
@@ -196,6 +205,9 @@ impl Liveness {
         if self.stopped {
             return Err(PacketRefused::Stopped);
         }
+        if let Some(beat) = packet::beat_from(body) {
+            return self.beat_came(now, beat);
+        }
         let sifted = self.sift(body)?;
         self.forgive_pause(now);
         if sifted.epoch_shown > self.inner.identity().epoch {
@@ -204,6 +216,7 @@ impl Liveness {
         let result = self.inner.handle_data(&sifted.bytes, &mut self.runtime);
         let refused = result.is_err();
         self.settle(now, result);
+        self.packet_came(now, &sifted.header);
         if refused { Err(PacketRefused::Conflicting) } else { Ok(()) }
     }
 
@@ -212,10 +225,14 @@ impl Liveness {
     /// put off by as much, so that nobody is taken for down because of it.
     pub fn wake(&mut self, now: Now) {
         self.forgive_pause(now);
+        self.stir(now);
         while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= now.mono) {
-            match entry.remove() {
-                Due::Announce => self.announce_to_down(now),
-                Due::Probing(timer) => {
+            let due = entry.remove();
+            match self.unless_resting(now, due) {
+                None => {}
+                Some(Due::Announce) => self.announce_to_down(now),
+                Some(Due::Beat) => self.beat(now),
+                Some(Due::Probing(timer)) => {
                     let result = self.inner.handle_timer(timer, &mut self.runtime);
                     self.settle(now, result);
                 }
@@ -240,11 +257,13 @@ impl Liveness {
         }
         self.stopped = true;
         self.timers.clear();
+        self.calm.end();
     }
 
     /// When to call [`Liveness::wake`] next, by [`Now::mono`]; never after a goodbye.
     pub fn next_wake(&self) -> Option<Duration> {
-        self.timers.first_key_value().map(|((due, _), _)| *due)
+        let timer = self.timers.first_key_value().map(|((due, _), _)| *due);
+        timer.into_iter().chain(self.stirs_at()).min()
     }
 
     /// What is to be sent and what changed since the last call.
@@ -302,6 +321,7 @@ impl Liveness {
             let put_off =
                 |((due, number), timer): ((Duration, u64), Due)| ((due.saturating_add(late), number), timer);
             self.timers = timers.into_iter().map(put_off).collect();
+            self.calm.put_off(late);
         }
     }
 
@@ -319,27 +339,19 @@ impl Liveness {
         let reconnected = self.inner.apply_many(std::iter::empty(), false, &mut self.runtime);
         debug_assert!(reconnected.is_ok(), "nothing was applied");
         while let Some((to, body)) = self.runtime.to_send() {
+            if let Ok(header) = PostcardCodec.decode_header(&mut &body[..]) {
+                self.calm.sent(to.node, &header.message);
+            }
             self.output.packets.push((to.node, packet::seal(self.cluster, &body)));
         }
         self.note_changes(now);
         while let Some((after, timer)) = self.runtime.to_schedule() {
-            let after = match timer {
-                Timer::ProbeRandomMember(_) | Timer::PeriodicGossip(_) if self.is_calm() => {
-                    after.max(self.config.probe_period_calm)
-                }
-                _ => after,
-            };
             self.set_timer(now.mono.saturating_add(after), Due::Probing(timer));
         }
         while let Some(notification) = self.runtime.to_notify() {
             tracing::trace!(?notification, "heartbeat");
         }
-    }
-
-    /// A small cluster in which everyone answers.
-    fn is_calm(&self) -> bool {
-        self.members.len() < self.config.small_cluster
-            && self.members.values().all(|seen| seen.state == LivenessState::Alive)
+        self.stir(now);
     }
 
     fn note_changes(&mut self, now: Now) {
@@ -357,66 +369,6 @@ impl Liveness {
             }
         }
     }
-
-    /// Decodes a packet in front of foca: refuses those that are not between members, and takes out news
-    /// about ids that are no members and about earlier epochs of this node.
-    fn sift(&self, mut body: &[u8]) -> Result<Sifted, PacketRefused> {
-        let malformed = |_| PacketRefused::Malformed;
-        let mut codec = PostcardCodec;
-        let header: Header<Identity> = codec.decode_header(&mut body).map_err(malformed)?;
-        self.check_header(&header)?;
-        let mut epoch_shown = header.dst.epoch;
-        let mut kept: Vec<Member<Identity>> = Vec::new();
-        if let Some((count, mut updates)) = body.split_first_chunk::<2>() {
-            for _ in 0..u16::from_be_bytes(*count) {
-                let member: Member<Identity> = codec.decode_member(&mut updates).map_err(malformed)?;
-                let id = *member.id();
-                if id.node == self.me {
-                    epoch_shown = epoch_shown.max(id.epoch);
-                }
-                if id == *self.inner.identity() || self.members.contains_key(&id.node) {
-                    kept.push(member);
-                }
-            }
-            body = updates;
-        }
-        if !body.is_empty() || header.message == Message::Broadcast {
-            return Err(PacketRefused::Malformed);
-        }
-        let mut bytes = Vec::with_capacity(PACKET_BYTES_MAX);
-        codec.encode_header(&header, &mut bytes).map_err(malformed)?;
-        if !kept.is_empty() {
-            bytes.extend_from_slice(&u16::try_from(kept.len()).unwrap_or(u16::MAX).to_be_bytes());
-            kept.iter().try_for_each(|member| codec.encode_member(member, &mut bytes)).map_err(malformed)?;
-        }
-        Ok(Sifted { bytes, epoch_shown })
-    }
-
-    fn check_header(&self, header: &Header<Identity>) -> Result<(), PacketRefused> {
-        if header.src.node == self.me {
-            return Err(PacketRefused::OurOwnId);
-        }
-        if header.dst.node != self.me {
-            return Err(PacketRefused::NotForUs(header.dst.node));
-        }
-        let third = match header.message {
-            Message::PingReq { target, .. } | Message::IndirectAck { target, .. } => Some(target.node),
-            Message::IndirectPing { origin, .. } | Message::ForwardedAck { origin, .. } => Some(origin.node),
-            _ => None,
-        };
-        // A third party is only ever another member: else this node could be made to send to anybody.
-        match [Some(header.src.node), third].into_iter().flatten().find(|id| !self.members.contains_key(id)) {
-            Some(stranger) => Err(PacketRefused::NotAMember(stranger)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A packet that foca may see.
-struct Sifted {
-    bytes: Vec<u8>,
-    /// The greatest epoch by which the packet shows that this node is known.
-    epoch_shown: u64,
 }
 
 fn foca_config(config: &LivenessConfig) -> foca::Config {

@@ -227,6 +227,8 @@ impl Core {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.introduced = false;
         }
+        // Where a process has ended its connections tell first.
+        self.liveness.doubt(env.now, peer);
         self.end_sessions_with(peer, env);
     }
 

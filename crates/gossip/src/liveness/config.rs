@@ -13,9 +13,12 @@ pub struct LivenessConfig {
     /// by the end of it, directly or through others, makes the member suspect. Shorter finds out sooner and
     /// costs packets: about 4 a period and node. More than twice `probe_rtt`. Not zero.
     pub probe_period: Duration,
-    /// The period in a small cluster while everyone answers, if longer: one of the first probes meets the dead one
-    /// there, and what an idle cluster sends is for the most part probes. News are looked for as seldom.
-    pub probe_period_calm: Duration,
+    /// How often each node says to each other member of a small cluster that it is there. While everyone is heard of
+    /// nobody is probed: what an idle cluster sends is these beats.
+    pub beat_period: Duration,
+    /// A member of a small cluster that has not been heard of for this long is probed. Little more than `beat_period`:
+    /// it is a part of how long detection takes, and a beat that comes late costs only probes.
+    pub silence: Duration,
     /// A cluster of no more members than this, the node itself counted in, is small.
     pub small_cluster: usize,
     /// How long a direct answer may take before others are asked to probe in this node's place. Above the
@@ -45,7 +48,8 @@ impl Default for LivenessConfig {
     fn default() -> Self {
         Self {
             probe_period: Duration::from_millis(300),
-            probe_period_calm: Duration::from_millis(500),
+            beat_period: Duration::from_millis(800),
+            silence: Duration::from_millis(900),
             small_cluster: 3,
             probe_rtt: Duration::from_millis(120),
             indirect_probes: 3,

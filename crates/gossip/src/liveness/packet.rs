@@ -74,6 +74,18 @@ pub(super) fn seal(cluster: ClusterId, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A datagram that says nothing but who sent it, and under which epoch.
+pub(super) fn beat(cluster: ClusterId, from: NodeId, epoch: u64) -> Vec<u8> {
+    let body = (u128::from(from.0) << 64) | u128::from(epoch);
+    seal(cluster, &body.to_be_bytes())
+}
+
+/// Who sent the beat that this body is, if it is one, and its epoch: every other body is longer.
+pub(super) fn beat_from(body: &[u8]) -> Option<(NodeId, u64)> {
+    let body = u128::from_be_bytes(body.try_into().ok()?);
+    Some((NodeId((body >> 64) as u64), body as u64))
+}
+
 /// The heartbeat in a datagram.
 pub(super) fn open(bytes: &[u8], cluster: ClusterId) -> Result<&[u8], PacketRefused> {
     if bytes.len() > PACKET_BYTES_MAX {

@@ -30,6 +30,8 @@ fn all_find_each_other_at_once() {
 /// How long until all others see the last node as down after it was killed.
 fn detection(count: u64, seed: u64) -> Duration {
     let mut net = settled(count, seed);
+    // Until there are no news left to send, each of which would show that its sender is there.
+    net.run(10 * SECOND);
     net.run(seed as u32 * 37 % 1_000 * MS);
     let killed = net.now;
     net.kill(count - 1);
@@ -224,6 +226,69 @@ fn what_a_quiet_cluster_sends() {
         assert!(per_second <= 8 && size < 100);
         assert!(count > 3 || bytes <= 60 * 600, "{} bytes a second", bytes / 60);
     }
+}
+
+/// Packets a minute of a cluster in which nothing happens, and how often its nodes wake.
+#[test]
+fn a_quiet_small_cluster_sends_beats_alone_and_wakes_for_nothing_else() {
+    let mut net = settled(3, 2);
+    net.run(20 * SECOND);
+    let (sent, woken) = (net.sent, net.woken);
+    net.keep_packets = true;
+    net.run(60 * SECOND);
+    let beats = 3 * 2 * (60 * SECOND).as_millis() / LivenessConfig::default().beat_period.as_millis();
+    assert_eq!((net.sent - sent) as u128, beats);
+    assert_eq!((net.woken - woken) as u128, beats / 2, "each wake sends to both others");
+    let all_beats = net.kept.iter().all(|bytes| packet::beat_from(&bytes[9..]).is_some());
+    assert!(all_beats, "something else was sent");
+    // Where one is missing all are probed again, and once it is back nobody is.
+    net.kill(2);
+    net.run(10 * SECOND);
+    net.start(2, 2 << 32);
+    net.run(20 * SECOND);
+    let sent = net.sent;
+    net.run(60 * SECOND);
+    assert_eq!((net.sent - sent) as u128, beats);
+}
+
+#[test]
+fn a_member_in_doubt_is_found_out_sooner() {
+    for count in [2, 3] {
+        for seed in 0..20 {
+            let mut net = settled(count, seed);
+            net.run(10 * SECOND + seed as u32 * 37 * MS);
+            let killed = net.now;
+            net.kill(0);
+            let now = net.now();
+            for node in 1..count {
+                net.node(node).doubt(now, NodeId(0));
+            }
+            net.changes.clear();
+            net.run(5 * SECOND);
+            assert!(net.all_see(0, LivenessState::Down));
+            let took = net.changes.last().unwrap().0 - killed;
+            assert!(took <= 3 * SECOND, "{count} nodes, seed {seed}: {took:?}");
+        }
+    }
+    let mut net = settled(3, 1);
+    let now = net.now();
+    net.node(0).doubt(now, NodeId(1));
+    net.run(10 * SECOND);
+    assert_eq!(net.changes, [], "one that answers is not in doubt any more");
+}
+
+#[test]
+fn beats_of_strangers_and_of_this_node_are_refused() {
+    let mut net = settled(3, 2);
+    let (now, cluster) = (net.now(), ClusterId([7; 16]));
+    let beat = |node, epoch| packet::beat(cluster, NodeId(node), epoch);
+    assert_eq!(net.node(0).heartbeat(now, &beat(1, 1 << 32)), Ok(()));
+    assert_eq!(net.node(0).heartbeat(now, &beat(0, 1 << 32)), Err(PacketRefused::OurOwnId));
+    assert_eq!(net.node(0).heartbeat(now, &beat(9, 1)), Err(PacketRefused::NotAMember(NodeId(9))));
+    let elsewhere = packet::beat(ClusterId([8; 16]), NodeId(1), 1 << 32);
+    assert_eq!(net.node(0).heartbeat(now, &elsewhere), Err(PacketRefused::Cluster));
+    net.node(0).goodbye(now);
+    assert_eq!(net.node(0).heartbeat(now, &beat(1, 1 << 32)), Err(PacketRefused::Stopped));
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub struct Net {
     pub refused: BTreeMap<String, usize>,
     pub longest: usize,
     pub sent: usize,
+    pub woken: usize,
     pub sent_bytes: usize,
     /// A hash over all that was sent, in order.
     pub trace: u64,
@@ -34,6 +35,7 @@ impl Net {
             refused: BTreeMap::new(),
             longest: 0,
             sent: 0,
+            woken: 0,
             sent_bytes: 0,
             trace: seed,
             keep_packets: false,
@@ -183,6 +185,7 @@ impl Net {
         };
         let due: Vec<u64> = self.nodes.iter().filter(due).map(|(node, _)| *node).collect();
         for node in due {
+            self.woken += 1;
             self.node(node).wake(now);
             self.collect(node);
         }
