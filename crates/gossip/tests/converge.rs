@@ -40,6 +40,38 @@ fn sessions_alone_converge() {
     assert_eq!(cluster.nodes[&id(4)].store.counts().keys, 500);
 }
 
+/// Sessions come every interval again as soon as something is written, and the writer looks at each member.
+#[test]
+fn what_rumors_lose_in_a_quiet_cluster_is_found_as_soon_as_in_a_busy_one() {
+    for (members, within) in [(2, 2), (3, 3), (7, 6)] {
+        for seed in 0..10 {
+            let mut cluster = Cluster::new(members, seed, sessions_only());
+            cluster.run(secs(120) + Duration::from_millis(seed * 911));
+            cluster.put_unheard(id(1), &key("k"), "v", None);
+            cluster.run(secs(within));
+            assert!(cluster.roots_equal(), "{members} members, seed {seed}");
+            for member in 1..=members {
+                assert_eq!(cluster.values(id(member), &key("k")), ["v"]);
+            }
+        }
+    }
+}
+
+/// The only one that knows of a write dies after it has told one other member.
+#[test]
+fn a_write_whose_writer_died_is_still_brought_to_all_at_once() {
+    let mut cluster = Cluster::new(3, 5, sessions_only());
+    cluster.run(secs(120));
+    cluster.put(id(1), &key("k"), "v", None);
+    while cluster.get(id(2), &key("k")).is_none() && cluster.get(id(3), &key("k")).is_none() {
+        cluster.run(Duration::from_millis(1));
+    }
+    cluster.kill(id(1));
+    cluster.run(secs(3));
+    assert!(cluster.roots_equal());
+    assert_eq!(cluster.values(id(2), &key("k")), ["v"]);
+}
+
 #[test]
 fn both_sides_of_a_cut_write_and_meet_again() {
     let mut cluster = Cluster::new(3, 3, CoreConfig::default());

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gossip::core::CoreConfig;
 use gossip::session::{Outcome, Report};
 use model::{Context, Dot, Entry, Expiry, Hlc, Key, Sibling, WriterId};
 use support::{Cluster, Traffic, id, key, sessions_only};
@@ -107,11 +108,32 @@ fn a_check_of_two_equal_members_is_one_round_trip_under_200_bytes() {
         while cluster.traffic.session_frames == 0 {
             cluster.run(Duration::from_millis(1));
         }
-        cluster.run(Duration::from_millis(120));
+        cluster.run(Duration::from_millis(20));
         let traffic = cluster.traffic;
         assert_eq!(traffic.session_frames, 2, "one there, one back");
         assert!(traffic.session_bytes < 200, "{} bytes at {keys} keys", traffic.session_bytes);
     }
+}
+
+/// What three members exchange in a minute in which nothing happens, and how many events a member handles.
+#[test]
+fn the_cost_of_doing_nothing() {
+    let mut cluster = Cluster::new(3, 7, CoreConfig::default());
+    cluster.run(Duration::from_secs(5));
+    for i in 0..100 {
+        cluster.put(id(1 + i as u64 % 3), &number(i), "v", None);
+    }
+    cluster.run(Duration::from_secs(60));
+    cluster.assert_equal();
+    (cluster.traffic, cluster.events) = (Traffic::default(), 0);
+    cluster.run(Duration::from_secs(60));
+    let Traffic { frames, bytes, session_frames, heartbeats, heartbeat_bytes, .. } = cluster.traffic;
+    assert_eq!(frames, session_frames, "something else was sent");
+    insta::assert_snapshot!(format!(
+        "in 60 s between three members: {frames} frames of {bytes} bytes, {heartbeats} heartbeats of \
+         {heartbeat_bytes} bytes, {} events",
+        cluster.events
+    ));
 }
 
 #[test]

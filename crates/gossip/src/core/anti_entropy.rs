@@ -34,13 +34,27 @@ impl Core {
             let free = |id: &NodeId| {
                 !taken.contains(id) && (!self.repairs.is_backed_off(*id, now) || self.asked_for.contains(id))
             };
-            let free: BTreeSet<NodeId> = self.live().into_iter().filter(free).collect();
+            let live = self.live();
+            let free: BTreeSet<NodeId> = live.iter().copied().filter(free).collect();
             // Whoever repairs begins nothing else: its root is on the move.
             let occupied = self.repairing().is_some() || self.awaits_answer(now);
             let open = if occupied { usize::MAX } else { self.sessions.len() };
-            let Some(peer) = self.schedule.pick(now, &free, open, &mut self.rng) else { break };
+            let Some(peer) = self.schedule.pick(now, (&live, &free), open, &mut self.rng) else { break };
             self.begin_session(peer, env);
         }
+    }
+
+    /// A write is seen however it came about, also one whose client did not wait for it.
+    pub(super) fn note_writes(&mut self, env: Env<'_>) {
+        let written = env.store.counted();
+        if std::mem::replace(&mut self.noted, written) != written {
+            self.sessions_needed(env);
+        }
+    }
+
+    /// Something is not as it was: sessions are begun at the configured interval again.
+    pub(super) fn sessions_needed(&mut self, env: Env<'_>) {
+        self.schedule.changed(env.now.mono, &mut self.rng);
     }
 
     /// Goes on with sessions that have more to do, as far as repair may be done now.
@@ -93,6 +107,7 @@ impl Core {
     pub(super) fn repair_wanted(&mut self, peer: NodeId, env: Env<'_>) {
         if peer != self.meta.node && self.meta.roster.contains(peer) {
             self.asked_for.insert(peer);
+            self.sessions_needed(env);
             self.schedule.wanted(peer, env.now.mono);
         }
     }

@@ -28,6 +28,13 @@ impl Core {
         if let Some(root) = session.peer_root() {
             self.heard_of(peer, session.peer_behind(), root);
         }
+        let busy = matches!(ending, Ending::Busy | Ending::Aborted(AbortReason::Busy));
+        let check = matches!(ending, Ending::Identical) && session.is_check() && !session.peer_behind();
+        if check && session.peer_root() == Some(env.store.root()) {
+            self.schedule.identical(peer);
+        } else if !check && !busy {
+            self.sessions_needed(env);
+        }
         match ending {
             Ending::Identical => {
                 // A few keys are writes that were under way as the views were frozen, but for one that came back.

@@ -116,6 +116,7 @@ impl Core {
         let me = self.meta.node;
         self.meta.promises.release(&self.meta.roster);
         self.persist();
+        self.sessions_needed(env);
         let now_members: Vec<NodeId> = self.others().collect();
         for peer in before.members().filter(|id| *id != me) {
             if !now_members.contains(&peer) {
@@ -176,6 +177,9 @@ impl Core {
         self.changed = true;
         let known = self.peers.entry(peer).or_default();
         let was_up = std::mem::replace(&mut known.up, state != LivenessState::Down);
+        if was_up == (state == LivenessState::Down) {
+            self.sessions_needed(env);
+        }
         let name = self.meta.roster.shown_name(peer);
         match state {
             LivenessState::Alive if !was_up => {
@@ -229,6 +233,7 @@ impl Core {
         }
         // Where a process has ended its connections tell first.
         self.liveness.doubt(env.now, peer);
+        self.sessions_needed(env);
         self.end_sessions_with(peer, env);
     }
 
@@ -242,6 +247,7 @@ impl Core {
         let (up, root) = (known.up, known.root);
         *known = Peer { life: Some(life), left, up, root, returned: true, ..Peer::default() };
         self.introduce(peer);
+        self.sessions_needed(env);
         self.schedule.soon(peer, env.now.mono);
     }
 

@@ -33,7 +33,7 @@ use std::time::Duration;
 use model::{Hlc, NodeId, WriterId};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use storage::Store;
+use storage::{Seq, Store};
 
 use crate::clock::Skew;
 use crate::liveness::{Liveness, LivenessConfig, LivenessState};
@@ -117,6 +117,8 @@ pub struct Core {
     peers: BTreeMap<NodeId, Peer>,
     sessions: BTreeMap<SessionId, Session>,
     schedule: Schedule,
+    /// The store's last write when it was looked at last.
+    noted: Seq,
     governor: Governor,
     repairs: repairs::Repairs,
     /// Members with which a session was asked for that is not over yet.
@@ -168,6 +170,7 @@ impl Core {
             peers: BTreeMap::new(),
             sessions: BTreeMap::new(),
             schedule,
+            noted: env.store.counted(),
             governor,
             repairs: repairs::Repairs::default(),
             asked_for: BTreeSet::new(),
@@ -247,6 +250,7 @@ impl Core {
             self.liveness_due(env);
             self.retry_down(env);
             self.evictions_due(env);
+            self.note_writes(env);
             self.sessions_due(env);
             if self.rumors.next_wake().is_some_and(|at| at <= env.now.mono) {
                 self.rumors_due(env);
@@ -306,13 +310,13 @@ impl Core {
         self.op_last
     }
 
-    fn send(&mut self, to: NodeId, frame: Frame, after: storage::Seq) {
+    fn send(&mut self, to: NodeId, frame: Frame, after: Seq) {
         self.out.push_back(Action::Send { to, frame, after });
     }
 
     /// Sends what depends on nothing in the store.
     fn say(&mut self, to: NodeId, frame: Frame) {
-        self.send(to, frame, storage::Seq::default());
+        self.send(to, frame, Seq::default());
     }
 
     fn persist(&mut self) {

@@ -65,6 +65,8 @@ pub struct Traffic {
     pub bytes: u64,
     pub session_frames: u64,
     pub session_bytes: u64,
+    pub heartbeats: u64,
+    pub heartbeat_bytes: u64,
 }
 
 pub struct Cluster {
@@ -80,6 +82,8 @@ pub struct Cluster {
     /// Changes the bytes of session frames that this member sends.
     pub mangled: Option<(NodeId, f64)>,
     pub traffic: Traffic,
+    /// What the cores were told.
+    pub events: u64,
     pub trace: Vec<String>,
     pub tracing: bool,
     packets: BTreeMap<(Duration, u64), (NodeId, Packet)>,
@@ -109,6 +113,7 @@ impl Cluster {
             intercepted: VecDeque::new(),
             mangled: None,
             traffic: Traffic::default(),
+            events: 0,
             trace: Vec::new(),
             tracing: false,
             packets: BTreeMap::new(),
@@ -200,6 +205,7 @@ impl Cluster {
 
     pub fn event(&mut self, to: NodeId, event: Event) {
         let now = self.now();
+        self.events += 1;
         let node = self.nodes.get_mut(&to).unwrap();
         if node.up {
             let env = Env { now, store: &node.store, time: &node.clock };
@@ -292,6 +298,10 @@ impl Cluster {
     }
 
     fn post(&mut self, from: NodeId, to: NodeId, packet: Packet) {
+        if let Packet::Heartbeat(bytes) = &packet {
+            self.traffic.heartbeats += 1;
+            self.traffic.heartbeat_bytes += bytes.len() as u64;
+        }
         if self.cut.contains(&from) != self.cut.contains(&to) {
             return;
         }
@@ -350,6 +360,12 @@ impl Cluster {
 
     /// A client's PUT, acknowledged.
     pub fn put(&mut self, at: NodeId, k: &Key, value: &str, seen: Option<&Context>) {
+        self.put_unheard(at, k, value, seen);
+        self.event(at, Event::Wrote { keys: vec![k.clone()] });
+    }
+
+    /// A client's PUT whose client went away before it was acknowledged: nobody tells the core of it.
+    pub fn put_unheard(&mut self, at: NodeId, k: &Key, value: &str, seen: Option<&Context>) {
         let dot = self.dot(at);
         let new =
             NewValue { value: Bytes::from(value.to_owned()), content_type: None, expiry: Expiry::NEVER };
@@ -357,7 +373,6 @@ impl Cluster {
         let store = &self.nodes[&at].store;
         store.update(k, |held| coordinator::put(held, seen, dot, new, Hlc::ZERO, &limits).map(Some)).unwrap();
         store.flush().unwrap();
-        self.event(at, Event::Wrote { keys: vec![k.clone()] });
     }
 
     /// A client's DELETE, acknowledged.

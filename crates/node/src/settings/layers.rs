@@ -73,7 +73,7 @@ pub struct Flags {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_level: Option<Written>,
 
-    /// Time between two repair sessions, 10ms to 1h [env: MANGROVE_REPAIR_INTERVAL] [default: 1s]
+    /// Time between two repair sessions, 10ms to 1h; up to eight times as long while nothing changes [env: MANGROVE_REPAIR_INTERVAL] [default: 1s]
     #[arg(long, value_name = "DURATION", help_heading = "Tuning")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair_interval: Option<Written>,

@@ -151,8 +151,10 @@ impl Store {
         self.counted()
     }
 
-    /// The number of the last write that has one; for whoever is in the critical section.
-    pub(crate) fn counted(&self) -> Seq {
+    /// The number of the last write that has one, without waiting for a write under way: enough to see that something
+    /// was written, but what was read may be newer (see [`Store::written`]).
+    #[must_use]
+    pub fn counted(&self) -> Seq {
         Seq(self.written.load(Ordering::Acquire))
     }
 
