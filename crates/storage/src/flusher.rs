@@ -19,7 +19,7 @@ const FLUSH_AT_LATEST: Duration = Duration::from_secs(1);
 pub type WhenDurable = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// A thread that makes a store's writes durable. While one flush runs, those who come wait for the next,
-/// which serves them all. Dropping it flushes what is left and ends the thread.
+/// which serves them all. It sleeps while there is nothing to flush. Dropping it flushes what is left and ends the thread.
 pub struct Flusher {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -28,7 +28,7 @@ pub struct Flusher {
 struct Shared {
     store: Arc<Store>,
     state: Mutex<State>,
-    /// Rung when someone waits, and on shutdown.
+    /// Rung when someone waits, at the first write after a rest, and on shutdown.
     bell: Condvar,
 }
 
@@ -45,6 +45,14 @@ impl Flusher {
     /// When the operating system gives no thread.
     pub fn spawn(store: Arc<Store>) -> io::Result<Flusher> {
         let shared = Arc::new(Shared { store, state: Mutex::default(), bell: Condvar::new() });
+        let of_store = Arc::downgrade(&shared);
+        shared.store.on_write_after_rest(Box::new(move || {
+            if let Some(shared) = of_store.upgrade() {
+                // Taken once, so that the bell cannot ring between the thread's last look and its sleep.
+                drop(shared.lock());
+                shared.bell.notify_one();
+            }
+        }));
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("flusher".into()).spawn(move || of_thread.run())?;
         Ok(Flusher { shared, thread: Some(thread) })
@@ -104,13 +112,7 @@ impl Shared {
 
     fn run(&self) {
         loop {
-            let mut state = self.lock();
-            if state.waiting.is_empty() && !state.ending {
-                state =
-                    self.bell.wait_timeout(state, FLUSH_AT_LATEST).unwrap_or_else(PoisonError::into_inner).0;
-            }
-            let ending = state.ending;
-            drop(state);
+            let ending = self.wait_for_work();
             // An error stays in the store: a stopped one has nothing more to flush.
             let flushed = self.store.flush();
             self.release(flushed);
@@ -118,6 +120,18 @@ impl Shared {
                 return self.release(Err(StoreError::FlusherGone));
             }
         }
+    }
+
+    /// Waits until someone waits, or something has been written for a while, or the thread is to end: says whether.
+    fn wait_for_work(&self) -> bool {
+        let mut state = self.lock();
+        while state.waiting.is_empty() && !state.ending && self.store.rests() {
+            state = self.bell.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        // Whoever waits ends this; a write that rings late does not.
+        let idle = |state: &mut State| state.waiting.is_empty() && !state.ending;
+        let waited = self.bell.wait_timeout_while(state, FLUSH_AT_LATEST, idle);
+        waited.unwrap_or_else(PoisonError::into_inner).0.ending
     }
 
     /// Tells those whose writes are durable; after an error, all.

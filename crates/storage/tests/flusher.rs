@@ -206,15 +206,34 @@ fn a_waiter_that_panics_harms_no_other() {
 fn writes_nobody_waits_for_become_durable_too() {
     let (_, store) = slow(Duration::ZERO);
     let flusher = Flusher::spawn(store.clone()).unwrap();
-    let seq = put(&store, &key("a"), dot(1, 1), b"v").seq;
-    let began = Instant::now();
-    while store.durable() < seq {
-        assert!(began.elapsed() < Duration::from_secs(10));
-        std::thread::sleep(Duration::from_millis(20));
+    // The second one comes while the flusher rests.
+    for (name, time) in [("a", 1), ("aa", 2)] {
+        let seq = put(&store, &key(name), dot(time, 1), b"v").seq;
+        let began = Instant::now();
+        while store.durable() < seq {
+            assert!(began.elapsed() < Duration::from_secs(10));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
-    let last = put(&store, &key("b"), dot(2, 1), b"v").seq;
+    let last = put(&store, &key("b"), dot(3, 1), b"v").seq;
     drop(flusher);
     assert_eq!(store.durable(), last, "dropping it flushes");
+}
+
+#[test]
+fn writes_nobody_waits_for_are_flushed_together() {
+    let (engine, store) = slow(Duration::ZERO);
+    let flusher = Flusher::spawn(store.clone()).unwrap();
+    let began = Instant::now();
+    for i in 0..100_u64 {
+        put(&store, &key(i.to_be_bytes()), dot(i + 1, 1), b"v");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (flushes, seconds) = (engine.inner.calls().1, began.elapsed().as_secs());
+    assert!(flushes <= 2 + seconds, "{flushes} in {seconds} s");
+    drop(flusher);
+    assert_eq!(store.durable(), store.written());
 }
 
 #[test]

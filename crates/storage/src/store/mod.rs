@@ -9,6 +9,7 @@ mod merge;
 mod note;
 mod open;
 mod record;
+mod rest;
 mod scan;
 mod views;
 
@@ -26,6 +27,7 @@ pub use list::{LIST_BYTES_MAX, Page};
 use merge::Change;
 pub use merge::MergedBatch;
 pub use open::{CORRUPT_LISTED_MAX, CorruptRecord, OpenReport};
+use rest::Rest;
 pub use views::{VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId};
 
 /// The number of a write, store-wide, from 1 on; 0 stands for what was there on opening. A write is
@@ -66,6 +68,7 @@ pub struct Store {
     state: Mutex<State>,
     written: AtomicU64,
     durable: AtomicU64,
+    rest: Rest,
     /// Held while the engine flushes.
     flushing: Mutex<()>,
     failure: OnceLock<Arc<str>>,
@@ -155,12 +158,14 @@ impl Store {
     /// was written, but what was read may be newer (see [`Store::written`]).
     #[must_use]
     pub fn counted(&self) -> Seq {
-        Seq(self.written.load(Ordering::Acquire))
+        Seq(self.written.load(Ordering::SeqCst))
     }
 
     /// Gives numbers to so many writes that were just applied, and says the last of them. In the critical section.
     fn count(&self, writes: u64) -> Seq {
-        Seq(self.written.fetch_add(writes, Ordering::AcqRel) + writes)
+        let last = self.written.fetch_add(writes, Ordering::SeqCst) + writes;
+        self.rest.ends();
+        Seq(last)
     }
 
     /// Every write up to this number is on stable storage.

@@ -104,6 +104,7 @@ impl Store {
             state: Mutex::new(State { tree, counts, views: Default::default(), views_made: 0 }),
             written: AtomicU64::new(0),
             durable: AtomicU64::new(0),
+            rest: Default::default(),
             flushing: Mutex::new(()),
             failure: OnceLock::new(),
             report,
