@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gossip::clock::{Clock, NeedReservation, Skew};
@@ -30,6 +30,8 @@ pub struct SharedClock {
     /// Held while the file is written, so that reservations reach the disk in order.
     file: Mutex<PathBuf>,
     used: AtomicBool,
+    /// Looks after the reservation, and sleeps while the clock is not used.
+    keeper: OnceLock<Thread>,
     /// Why the last reservation could not be written.
     failure: Mutex<Option<String>>,
 }
@@ -47,12 +49,26 @@ impl SharedClock {
             clock: Mutex::new(Clock::new(Hlc::from_u64(bits))),
             file: Mutex::new(file),
             used: AtomicBool::new(true),
+            keeper: OnceLock::new(),
             failure: Mutex::default(),
         });
         let weak = Arc::downgrade(&clock);
         // Without the thread each write would wait for its own reservation: slower, nothing worse.
         let _ = thread::Builder::new().name("clock".into()).spawn(move || look_after(&weak));
         Ok(clock)
+    }
+
+    /// The first use after a while wakes the thread that renews the reservation.
+    fn note_use(&self) {
+        if !self.used.load(Ordering::Relaxed) && !self.used.swap(true, Ordering::AcqRel) {
+            self.wake_keeper();
+        }
+    }
+
+    fn wake_keeper(&self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.unpark();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Clock> {
@@ -65,7 +81,7 @@ impl SharedClock {
     /// No reservation is left: call [`SharedClock::reserve`] and try again.
     pub fn stamp(&self, seen: Hlc) -> Result<Hlc, NeedReservation> {
         let now = wall_ms();
-        self.used.store(true, Ordering::Relaxed);
+        self.note_use();
         let mut clock = self.lock();
         clock.observe(seen, now);
         clock.tick(now)
@@ -122,15 +138,57 @@ impl Time for SharedClock {
     }
 }
 
+impl Drop for SharedClock {
+    fn drop(&mut self) {
+        self.wake_keeper();
+    }
+}
+
 /// Renews the reservation ahead of use, for as long as the clock lives and is used.
 fn look_after(clock: &Weak<SharedClock>) {
-    loop {
-        thread::sleep(LOOKED_AFTER);
-        let Some(clock) = clock.upgrade() else { return };
-        if (clock.used.swap(false, Ordering::Relaxed) || clock.failure().is_some())
-            && let Err(error) = clock.renew()
-        {
+    if let Some(clock) = clock.upgrade() {
+        clock.keeper.get_or_init(thread::current);
+    }
+    thread::sleep(LOOKED_AFTER);
+    while let Some(clock) = clock.upgrade() {
+        let used = clock.used.swap(false, Ordering::AcqRel) || clock.failure().is_some();
+        if used && let Err(error) = clock.renew() {
             tracing::error!(%error, "the clock's reservation cannot be written");
+        }
+        drop(clock);
+        if used {
+            thread::sleep(LOOKED_AFTER);
+        } else {
+            // A use or the clock's end since then has left word: this returns at once.
+            thread::park();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keeper sleeps once the clock is not used, and the next use wakes it before the reservation is used up.
+    #[test]
+    fn a_clock_used_after_a_rest_has_its_reservation_renewed() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = SharedClock::open(dir.path().join("clock")).unwrap();
+        let weak = Arc::downgrade(&clock);
+        clock.reserve(Hlc::new(wall_ms(), 0)).unwrap();
+        let first = clock.lock().reservation();
+        thread::sleep(3 * LOOKED_AFTER);
+        assert!(!clock.used.load(Ordering::Relaxed), "it rests");
+        let began = std::time::Instant::now();
+        while clock.lock().reservation() <= first {
+            assert!(began.elapsed() < Duration::from_secs(30), "never renewed");
+            let _ = clock.stamp(Hlc::ZERO);
+            thread::sleep(Duration::from_millis(20));
+        }
+        drop(clock);
+        // Nothing but the keeper could hold it, for a moment.
+        while weak.strong_count() > 0 {
+            thread::yield_now();
         }
     }
 }
