@@ -27,7 +27,8 @@ pub struct Limits {
     pub queue_wait_max: Duration,
     /// How long a write may go without any progress.
     pub write_time_max: Duration,
-    /// How often each side of a connection says that it is alive.
+    /// How often each side of a connection says that it is alive. Heartbeats find out dead members and close their
+    /// connections long before: this is for connections that are lost between members that answer.
     pub beat_every: Duration,
     /// Without a byte from the other side for so long, a connection is taken for dead.
     /// Must be a few times `beat_every`.
@@ -76,8 +77,8 @@ impl Default for Limits {
             queue_bytes_max: 64 << 20,
             queue_wait_max: Duration::from_secs(5),
             write_time_max: Duration::from_secs(10),
-            beat_every: Duration::from_secs(3),
-            silence_max: Duration::from_secs(12),
+            beat_every: Duration::from_secs(8),
+            silence_max: Duration::from_secs(24),
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(1),
             accepted_max: 1_024,

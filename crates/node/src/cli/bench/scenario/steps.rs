@@ -26,8 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(3);
 /// How long the nodes may take to hold the same.
 const SAME_WITHIN: Duration = Duration::from_secs(600);
 
-/// How long nothing is asked before the idle cost is measured, so that what went before has died away.
-const QUIET: Duration = Duration::from_secs(5);
+/// How long nothing is asked before the idle cost is measured, so that what went before has died away: nodes compare
+/// themselves less and less often, until after some fifteen seconds it is every eighth.
+const QUIET: Duration = Duration::from_secs(20);
 
 type Show<'a> = &'a mut dyn FnMut(Row) -> Result<(), CliError>;
 
