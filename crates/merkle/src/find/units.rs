@@ -4,6 +4,7 @@ use super::{
     error::FindError,
     frontier::Span,
     job::{Output, Pages},
+    limits::STEP_FOUND,
 };
 use crate::{
     frozen::Frozen,
@@ -70,6 +71,8 @@ impl NamingUnits {
 
     pub(super) fn step(&mut self, frozen: &impl Frozen, output: &mut Output) -> Result<bool, FindError> {
         let field = self.field;
+        // About one entry a unit: growing step by step would copy them all several times.
+        output.found.reserve((self.units.len() - self.at.min(self.units.len())).min(STEP_FOUND));
         let spans = self.units.iter().skip(self.at).map(|unit| {
             let (first, last) = tokens_of(*unit, field);
             Span { first, last }
