@@ -170,6 +170,56 @@ fn a_million_keys_as_the_responder_chooses() {
     insta::assert_snapshot!(table.concat());
 }
 
+/// Two stores of the size for a million keys, which hold only what differs between them: what a search by the sketch
+/// says does not depend on the rest.
+fn only_what_differs(differ: u64, seed: u64) -> (Still, Still) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (mut a, mut b) = (vec![(0, [].into(), 0)], vec![(0, [].into(), 0)]);
+    for number in 0..differ {
+        let key: Box<[u8]> = number.to_le_bytes().into();
+        let (token, digests): (u64, [u128; 2]) = (rng.random(), rng.random());
+        match rng.random_range(0..4) {
+            0 => a.push((token, key, digests[0])),
+            1 => b.push((token, key, digests[1])),
+            _ => {
+                a.push((token, key.clone(), digests[0]));
+                b.push((token, key, digests[1]));
+            }
+        }
+    }
+    a.sort_unstable();
+    b.sort_unstable();
+    (Still::of(a, 1_000_000), Still::of(b, 1_000_000))
+}
+
+/// The means say little about the worst: of a hundred seeds each, how many take how many round trips, and the bytes.
+#[test]
+fn a_hundred_seeds_by_the_sketch() {
+    let mut table = String::new();
+    for differ in [1, 3, 10, 30, 100, 300, 1_000, 10_000] {
+        let runs: Vec<Outcome> = (0..100)
+            .map(|seed| {
+                let (a, b) = only_what_differs(differ, seed);
+                search_by(&a, &b, Width::Short, Prefer::Sketch).unwrap()
+            })
+            .collect();
+        let mut bytes: Vec<usize> = runs.iter().map(Outcome::bytes).collect();
+        bytes.sort_unstable();
+        let mean = bytes.iter().sum::<usize>() / 100;
+        let of_trips = |trips| runs.iter().filter(|run| run.round_trips() == trips).count();
+        let [two, three, four] = [2, 3, 4].map(of_trips);
+        writeln!(
+            table,
+            "{differ:>5} differ: {two:>3} in 2 round trips, {three:>3} in 3, {four:>3} in 4, {:>2} in more; {mean} bytes, 90 of 100 under {}, at most {}",
+            100 - two - three - four,
+            bytes[90],
+            bytes[99]
+        )
+        .unwrap();
+    }
+    insta::assert_snapshot!(table);
+}
+
 /// A small case, message by message.
 #[test]
 fn one_key_of_a_hundred() {

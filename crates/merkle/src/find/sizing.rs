@@ -12,11 +12,11 @@ const CELLS_A_UNIT: f64 = 1.1;
 /// Cells that it takes beyond, on average, for each square root of the number of units.
 const CELLS_A_ROOT: f64 = 2.5;
 /// By how many standard deviations more cells are sent than it takes on average.
-const DEVIATIONS: f64 = 2.3;
+const DEVIATIONS: f64 = 3.0;
 /// The first time it is asked for at most so many more, for each square root, and for each unit. Where hundreds differ
 /// another round trip costs less than what badly told numbers would waste.
-const BOLD_ROOTS: f64 = 3.6;
-const BOLD_PART: f64 = 0.02;
+const BOLD_ROOTS: f64 = 3.8;
+const BOLD_PART: f64 = 0.01;
 
 /// Cells to begin with, when the openings tell that about so many units differ. They tell it within a third or so, and
 /// what is too much is wasted: where few differ, mostly what it takes, to save a round trip; where many do, what it
