@@ -46,9 +46,9 @@ fn turn(store: &Store) -> Turn<'_> {
     Turn { now, store, allowed: Allowance::ALL }
 }
 
-/// The frames that each of two sides sent, and what they were to wait for.
+/// The frames that each of two sides sent, and what they were to wait for; and which of them told of a write.
 #[derive(Default)]
-struct Sent([Vec<(&'static str, Seq)>; 2]);
+struct Sent([Vec<(&'static str, Seq)>; 2], Vec<(usize, usize)>);
 
 fn kind(frame: &SessionFrame) -> &'static str {
     match frame {
@@ -60,8 +60,8 @@ fn kind(frame: &SessionFrame) -> &'static str {
     }
 }
 
-/// Runs a session between two stores; `between` is called once both views are frozen.
-fn run(stores: &[Store; 2], between: impl FnOnce()) -> Sent {
+/// Runs a session between two stores; `between` is called once both views are frozen. Looks for who tells of `dot`.
+fn run(stores: &[Store; 2], dot: Option<Dot>, between: impl FnOnce()) -> Sent {
     let id = SessionId { initiator: NodeId(0), number: 1 };
     let (first, opening) = Session::open(id, begin(1), turn(&stores[0])).unwrap();
     let Some(Step::Send { frame: SessionFrame::Open(open), .. }) = opening.first() else {
@@ -78,6 +78,11 @@ fn run(stores: &[Store; 2], between: impl FnOnce()) -> Sent {
                 sent.0[at].push((kind(&frame), after));
                 let to = 1 - at;
                 let steps = sides[to].frame(frame, turn(&stores[to]));
+                let has = |(_, entry): &(Key, Entry)| entry.siblings().iter().any(|s| Some(s.dot()) == dot);
+                if steps.iter().any(|step| matches!(step, Step::Merge(entries) if entries.iter().any(has))) {
+                    let frame = sent.0[at].len() - 1;
+                    sent.1.push((at, frame));
+                }
                 todo.extend(steps.into_iter().map(|step| (to, step)));
                 continue;
             }
@@ -113,7 +118,7 @@ fn two() -> [Store; 2] {
 fn what_the_frozen_view_held_waits_for_no_later_write() {
     let stores = two();
     let frozen = [stores[0].written(), stores[1].written()];
-    let sent = run(&stores, || {});
+    let sent = run(&stores, None, || {});
     assert_eq!(stores[0].root(), stores[1].root());
     for side in 0..2 {
         assert!(stores[side].written() > frozen[side], "it took something in");
@@ -130,14 +135,13 @@ fn what_was_written_since_is_told_once_it_is_durable() {
             let stores = two();
             let frozen = stores[side].written();
             let newer = entry(n, 9);
-            let sent = run(&stores, || drop(stores[side].merge(&[(key(n), newer.clone())]).unwrap()));
-            let told = stores[1 - side].get(&key(n)).unwrap().is_some_and(|held| {
-                let dots = |entry: &Entry| entry.siblings().iter().map(Sibling::dot).collect::<Vec<_>>();
-                dots(&newer).iter().all(|dot| dots(&held).contains(dot))
-            });
-            let waits = sent.0[side].iter().any(|(kind, after)| *kind != "done" && *after > frozen);
-            assert!(told, "side {side}, key {n}: {:?}", sent.0[side]);
-            assert!(waits, "side {side}, key {n}: {:?}", sent.0[side]);
+            let dot = newer.siblings()[0].dot();
+            let sent =
+                run(&stores, Some(dot), || drop(stores[side].merge(&[(key(n), newer.clone())]).unwrap()));
+            let [(told_by, frame)] = sent.1[..] else { panic!("side {side}, key {n}: {:?}", sent.1) };
+            assert_eq!(told_by, side);
+            let from = &sent.0[side][frame..];
+            assert!(from.iter().all(|(_, after)| *after > frozen), "side {side}, key {n}: {from:?}");
         }
     }
 }

@@ -90,7 +90,7 @@ impl Core {
 
     fn turn<'a>(&self, env: Env<'a>) -> Turn<'a> {
         let now = self.governor.ready_at(env.now.mono) <= env.now.mono;
-        let allowed = Allowance { now, slice: self.governor.slice() };
+        let allowed = Allowance { now, slice: self.governor.slice(), window: self.governor.window() };
         Turn { now: env.now, store: env.store, allowed }
     }
 

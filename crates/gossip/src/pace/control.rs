@@ -41,8 +41,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Repair goes unhindered to be measured when the last measure is this old, and not before it has run for a while: all
 /// measures together take less than a hundredth of the time, so that clients' 99th percentile does not show them.
 const RATE_FRESH: Duration = Duration::from_secs(40);
-const RATE_FRESH_FIRST: Duration = Duration::from_secs(15);
-const MEASURE_FROM: Duration = Duration::from_secs(15);
+const RATE_FRESH_FIRST: Duration = Duration::from_secs(25);
+const MEASURE_FROM: Duration = Duration::from_secs(25);
 /// A measure leaves out the first moments, in which windows fill, and then takes this long.
 const MEASURE_AFTER: Duration = Duration::from_millis(40);
 const MEASURE_FOR: Duration = Duration::from_millis(150);
@@ -57,7 +57,7 @@ const HELD_FROM: f64 = 0.8;
 /// Weight of a window in the mean rate of repair: frames leave in bursts of a whole window of credit.
 const RATE_WEIGHT: f64 = 0.2;
 /// Fewer bytes measured tell nothing.
-const MEASURE_BYTES_MIN: u64 = 64 << 10;
+const MEASURE_BYTES_MIN: u64 = 16 << 10;
 /// Without repair for this long, the next one is taken for a new beginning.
 const OVER_AFTER: Duration = Duration::from_secs(5);
 
@@ -163,6 +163,11 @@ impl Control {
         }
     }
 
+    /// Whether nobody is made to wait.
+    pub(super) fn is_free(&self) -> bool {
+        self.phase == Phase::Free
+    }
+
     fn of_unhindered(&self) -> f64 {
         self.unhindered.unwrap_or(UNHINDERED_GUESS) * self.share
     }
@@ -249,6 +254,12 @@ impl Control {
         }
         match self.limit() {
             None => self.unhindered = self.unhindered.map(|known| known.max(self.mean_rate)),
+            // A guess is of nothing that was seen: only what follows from it is put right, never below its floor.
+            Some(limit) if self.unhindered.is_none() => {
+                if self.phase == Phase::Paced && self.mean_rate < HELD_FROM * limit {
+                    self.share = (self.mean_rate / HELD_FROM / UNHINDERED_GUESS).max(SHARE_MIN);
+                }
+            }
             // Once a measure: else a limit that repair misses by its own unevenness would fall for ever.
             Some(limit)
                 if self.phase == Phase::Paced && !self.corrected && self.mean_rate < HELD_FROM * limit =>
@@ -311,7 +322,10 @@ impl Control {
                     self.phase = Phase::Paced;
                 }
             }
-            Phase::Measuring { .. } if !repairing => self.phase = Phase::Paced,
+            Phase::Measuring { .. } if !repairing => {
+                self.phase = Phase::Paced;
+                self.measured_at = now;
+            }
             Phase::Paced if repairing => {
                 let fresh = if self.baseline_us.is_some() { BASELINE_FRESH } else { BASELINE_RETRY };
                 let tried = self.paused_at.max(self.baseline_at);

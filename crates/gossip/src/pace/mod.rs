@@ -24,6 +24,8 @@ use control::Control;
 /// Repair that is held back is done in slices of this many bytes: frames are cut to that, and the rows of one take a
 /// node a few milliseconds.
 const SLICE_BYTES: u64 = 32 << 10;
+/// ... and has credit for no more than this at any time.
+const WINDOW_BYTES: u64 = 512 << 10;
 
 /// What the governor is told by its operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,8 +131,11 @@ impl Governor {
 
     /// Credit was given to a peer for this many bytes: they are waited for before more is given, whenever they come.
     pub fn gave(&mut self, now: Duration, bytes: u64) {
-        self.given = self.given.saturating_add(bytes);
-        self.bucket.spend(now, bytes);
+        // Without a rate nothing is paid: not now, and not for what comes once there is one.
+        if self.rate().is_some() {
+            self.given = self.given.saturating_add(bytes);
+            self.bucket.spend(now, bytes);
+        }
     }
 
     /// Repair has taken in this many bytes, of which `data` may have had credit.
@@ -155,6 +160,12 @@ impl Governor {
     /// Bytes that may be sent, or given credit for, each time it is ready: many where nothing holds repair back.
     pub fn slice(&self) -> u64 {
         if self.rate().is_some() { SLICE_BYTES } else { u64::MAX }
+    }
+
+    /// Bytes that may be on their way here: few while there are clients, as they come whatever happens meanwhile.
+    pub fn window(&self) -> u64 {
+        let free = self.rate().is_none() && (!self.config.adaptive || self.control.is_free());
+        if free { u64::MAX } else { WINDOW_BYTES }
     }
 
     /// When the next slice of repair may be sent, or the next one asked for; not after `now`: at once. It changes with

@@ -114,6 +114,8 @@ fn clients_are_spared_and_repair_keeps_its_share_where_it_hurts() {
         assert!(hindered.mean() > 5.0, "without the governor: {}", hindered.mean());
         let (mut now, mut governor) = (Duration::ZERO, governor(None, true));
         plant.run(&mut governor, &mut now, 10, false);
+        let before = plant.run(&mut governor, &mut now, 30, true);
+        assert!(before.mean() < 2.3, "seed {seed}: {} before any measure", before.mean());
         let run = plant.run(&mut governor, &mut now, 60, true);
         assert!(run.mean() < 2.3, "seed {seed}: {}", run.mean());
         assert!(run.above(3.5) < 0.025, "seed {seed}: {}", run.above(3.5));
@@ -277,6 +279,32 @@ fn it_is_steady() {
     let spread = limits.iter().map(|limit| (limit - mean).abs()).sum::<f64>() / limits.len() as f64;
     assert!(spread < 0.3 * mean, "{spread} about {mean}");
     assert!((0.3..0.7).contains(&(mean / plant.unhindered)), "{mean}");
+}
+
+#[test]
+fn two_that_hold_each_other_back_do_not_drag_each_other_down() {
+    // Both serve clients, and each sees the other's limit as its own slowness.
+    for seed in 0..10 {
+        let mut plant = Plant { harm: 50.0, ..Plant::new(seed) };
+        let (mut one, mut other) = (governor(None, true), governor(None, true));
+        let (mut now, mut bytes, mut window) = (Duration::ZERO, 0, 0);
+        while now < 20_000 * MS {
+            if now.as_millis().is_multiple_of(u128::from(WINDOW)) {
+                for governor in [&mut one, &mut other] {
+                    governor.foreground(now, plant.window(window).0);
+                }
+                bytes += std::mem::take(&mut window);
+            }
+            if one.ready_at(now) <= now && other.ready_at(now) <= now {
+                one.spend(now, SLICE / 8);
+                other.spend(now, SLICE / 8);
+                window += SLICE / 8;
+            }
+            now += MS;
+        }
+        // The floor of what is guessed is a megabyte a second; now and then both pause.
+        assert!(bytes >= 20 * 600_000, "seed {seed}: {bytes}");
+    }
 }
 
 #[test]

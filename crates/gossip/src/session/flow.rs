@@ -26,6 +26,8 @@ pub struct Allowance {
     pub now: bool,
     /// Bytes that may be sent, and bytes that credit may be given for, in one step; the last frame may go beyond.
     pub slice: u64,
+    /// Bytes that credit may be given for before they come.
+    pub window: u64,
 }
 
 /// The credit of one side.
@@ -47,7 +49,7 @@ pub struct Flow {
 
 impl Allowance {
     /// As much as can be.
-    pub const ALL: Self = Self { now: true, slice: u64::MAX };
+    pub const ALL: Self = Self { now: true, slice: u64::MAX, window: u64::MAX };
 
     /// Bytes of data that may be sent now.
     pub fn bytes(self) -> u64 {
@@ -127,13 +129,20 @@ impl Flow {
 
     /// Whether there is data to give credit for, as soon as that may be done.
     pub fn owes(&self, allowed: Allowance) -> bool {
-        self.streams && self.data_owed >= DATA_PART.min(allowed.slice)
+        self.streams && self.may_owe(allowed) >= DATA_PART.min(allowed.slice)
+    }
+
+    /// Bytes that credit may be given for without going beyond the window.
+    fn may_owe(&self, allowed: Allowance) -> u64 {
+        let window = i64::try_from(allowed.window).unwrap_or(i64::MAX);
+        let room = window.saturating_sub(self.data_in_left.max(0));
+        self.data_owed.min(u64::try_from(room).unwrap_or(0))
     }
 
     /// What to tell the other side.
     pub fn credit(&mut self, allowed: Allowance) -> Option<SessionFrame> {
         let names = if self.names_done >= NAMES_PART { std::mem::take(&mut self.names_done) } else { 0 };
-        let data = if self.owes(allowed) { self.data_owed.min(allowed.bytes()) } else { 0 };
+        let data = if self.owes(allowed) { self.may_owe(allowed).min(allowed.bytes()) } else { 0 };
         self.names_in -= names;
         self.data_owed -= data;
         self.data_in_left += data.cast_signed();
@@ -159,7 +168,7 @@ mod tests {
     use super::*;
 
     const FRAME: u64 = 128 << 10;
-    const HELD: Allowance = Allowance { now: true, slice: FRAME };
+    const HELD: Allowance = Allowance { now: true, slice: FRAME, window: DATA_FIRST };
 
     /// Sends what may be sent; gives the bytes.
     fn stream(from: &mut Flow, to: &mut Flow) -> u64 {
@@ -206,6 +215,12 @@ mod tests {
             assert_eq!(give(&mut receiver, &mut sender, HELD), FRAME);
             assert_eq!(stream(&mut sender, &mut receiver), FRAME);
         }
+        // While it is held back, no more is let out than its window, however much is owed.
+        let mut given = 0;
+        while receiver.owes(HELD) {
+            given += give(&mut receiver, &mut sender, HELD);
+        }
+        assert_eq!(given, DATA_FIRST);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use merkle::{
     Prefer, Prefix, Progress, RangeDigest, Tree, ViewLost, Width, pack_cells, unpack_cells,
 };
 
-/// Any cells: decoding ends within bounds, and what it calls decoded explains every cell.
+/// Any cells: decoding ends within bounds and without a panic.
 ///
 /// The first byte has the field, whether each cell is made to look as if it held one unit, and how many cells come at
 /// a time; the others are the cells.

@@ -188,7 +188,12 @@ impl Namer {
     }
 
     fn name(&mut self, bench: &mut Bench<'_>) -> Result<(), Failure> {
-        while !self.named_last && bench.rows > 0 && bench.flow.names_may() && self.wanted.len() < WANTS_MAX {
+        while !self.named_last
+            && bench.bytes > 0
+            && bench.rows > 0
+            && bench.flow.names_may()
+            && self.wanted.len() < WANTS_MAX
+        {
             let ahead = self.named + self.gathered.len();
             let upto = self.own.len().min(ahead + (NAMES_A_FRAME - self.gathered.len()).min(ROWS_AT_A_TIME));
             let some = self.own.get(ahead..upto).into_iter().flatten();

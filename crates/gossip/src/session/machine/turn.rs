@@ -11,11 +11,14 @@ use crate::session::frames::{Close, Opened, SessionFrame};
 use crate::session::packed::{unpack_data, unpack_wants};
 use crate::session::{Ending, Failure, Step};
 
+/// Credit for less is no progress: a peer that only says that it is there must not keep a session by it.
+const PROGRESS_BYTES: u64 = 4 << 10;
+
 impl Session {
     /// A frame of the other side.
     pub fn frame(&mut self, frame: SessionFrame, turn: Turn<'_>) -> Vec<Step> {
         self.heard = turn.now.mono;
-        if !matches!(frame, SessionFrame::Taken { names: 0, data: 0 }) {
+        if !matches!(frame, SessionFrame::Taken { names: 0, data: 0..PROGRESS_BYTES }) {
             self.progressed = turn.now.mono;
         }
         if !self.working || matches!(frame, SessionFrame::Abort(_)) {

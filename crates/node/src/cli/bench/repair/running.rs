@@ -16,10 +16,14 @@ use crate::cli::bench::same::same;
 use crate::cli::bench::wire::Host;
 use crate::cli::endpoint::Remote;
 use crate::cli::error::CliError;
+use crate::cli::output;
 
 /// How long the nodes may take to answer at all, and to hold the same before anything is measured.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const SAME_WITHIN: Duration = Duration::from_secs(900);
+
+/// Between two lines that say what is waited for.
+const SAY_EVERY: Duration = Duration::from_secs(8);
 
 /// How often roots are asked for; the times measured are as exact as this.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -80,9 +84,10 @@ fn cell(plan: &Plan, nodes: usize, differ: u64, shape: Shape) -> Cell {
     }
 }
 
-/// Waits until all nodes answer and show the same root.
+/// Waits until all nodes answer and show the same root; says what it waits for, now and then.
 async fn wait_same(controls: &[Remote], within: Duration) -> Result<(), CliError> {
     let deadline = Instant::now() + within;
+    let mut say_at = Instant::now() + SAY_EVERY / 4;
     loop {
         let outcome = same(controls).await;
         if matches!(outcome, Ok(Some(_))) {
@@ -91,6 +96,15 @@ async fn wait_same(controls: &[Remote], within: Duration) -> Result<(), CliError
         if Instant::now() >= deadline {
             let unequal = || CliError::Failed(format!("the nodes do not hold the same after {within:?}"));
             return Err(outcome.err().unwrap_or_else(unequal));
+        }
+        if Instant::now() >= say_at {
+            say_at += SAY_EVERY;
+            let left = deadline.duration_since(Instant::now()).as_secs();
+            let why = match &outcome {
+                Err(error) => error.message().unwrap_or_default(),
+                Ok(_) => "they do not hold the same yet".to_owned(),
+            };
+            output::say(&format!("waiting for the nodes, for up to {left} s more: {why}"));
         }
         sleep(Duration::from_millis(200)).await;
     }
