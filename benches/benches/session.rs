@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gossip::roster::RosterVersion;
-use gossip::session::{Begin, Ending, Session, SessionFrame, SessionId, Step, Turn};
+use gossip::session::{Allowance, Begin, Ending, Session, SessionFrame, SessionId, Step, Turn};
 use gossip::time::Now;
 use gossip::wire::{self, Frame};
 use mangrove_benches::{fill, key, open_store, overwrite, value};
@@ -42,7 +42,7 @@ impl<'a> Side<'a> {
     }
 
     fn turn(&self) -> Turn<'a> {
-        Turn { now: NOW, store: self.store, may: true }
+        Turn { now: NOW, store: self.store, allowed: Allowance::ALL }
     }
 
     fn begin(&self) -> Begin {
@@ -64,7 +64,7 @@ impl<'a> Side<'a> {
                 steps
             }
             (Some(Frame::Session { body, .. }), Some(session)) => {
-                session.frame(body, Turn { now: NOW, store: self.store, may: true })
+                session.frame(body, Turn { now: NOW, store: self.store, allowed: Allowance::ALL })
             }
             (frame, _) => panic!("{frame:?} out of place"),
         };
