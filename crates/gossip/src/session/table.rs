@@ -15,7 +15,7 @@ pub struct SessionConfig {
     /// and benchmarks.
     pub enabled: bool,
     /// The time between two sessions begun, 10 ms to 1 h; a quarter of it is jitter. Shorter finds what rumors missed
-    /// sooner, and costs a round trip each time. It doubles up to [`QUIET_MAX`]-fold while nothing changes and all
+    /// sooner, and costs a round trip each time. It doubles up to eightfold while nothing changes and all
     /// live members were found identical.
     pub interval: Duration,
     /// A session without a frame for this long ends.
