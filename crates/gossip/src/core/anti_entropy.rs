@@ -188,11 +188,7 @@ impl Core {
         }
         let span = session.span().clone();
         let _inside = span.enter();
-        let data = if let SessionFrame::Data(data) | SessionFrame::Piece { bytes: data, .. } = &body {
-            data.len() as u64
-        } else {
-            0
-        };
+        let data = body.data_bytes();
         let steps = session.frame(body, turn);
         if !session.is_check() {
             self.governor.came(env.now.mono, bytes, data);

@@ -59,6 +59,16 @@ pub enum SessionFrame {
     Abort(AbortReason),
 }
 
+impl SessionFrame {
+    /// The bytes of data in it, which count against credit; 0 where it is no data.
+    pub fn data_bytes(&self) -> u64 {
+        match self {
+            Self::Data(bytes) | Self::Piece { bytes, .. } => bytes.len() as u64,
+            _ => 0,
+        }
+    }
+}
+
 /// The initiator's opening.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Open {

@@ -79,10 +79,8 @@ impl Outbox {
     pub fn send(&mut self, bench: &mut Bench<'_>) {
         while bench.bytes > 0 && bench.flow.data_may() {
             let Some(frame) = self.frames.pop_front() else { return };
-            if let SessionFrame::Data(bytes) | SessionFrame::Piece { bytes, .. } = &frame {
-                bench.flow.data_goes(bytes.len() as u64);
-                bench.bytes = bench.bytes.saturating_sub(bytes.len() as u64);
-            }
+            bench.flow.data_goes(frame.data_bytes());
+            bench.bytes = bench.bytes.saturating_sub(frame.data_bytes());
             bench.out.push(frame);
         }
     }
