@@ -99,6 +99,11 @@ impl Core {
         self.sessions.values().find(|session| !session.is_check())
     }
 
+    /// Whether data is being exchanged, or looked for.
+    pub fn is_repairing(&self) -> bool {
+        self.repairing().is_some()
+    }
+
     fn awaits_answer(&self, now: Duration) -> bool {
         let waits = |s: &Session| s.is_opening() && now < s.started().mono + OPENING_HOLDS;
         self.sessions.values().any(waits)
@@ -320,7 +325,7 @@ impl Core {
 
     pub(super) fn end_all_sessions(&mut self, env: Env<'_>) {
         while let Some(id) = self.sessions.keys().next().copied() {
-            self.fail_session(id, Failure::PeerGone, env);
+            self.fail_session(id, Failure::Stopping, env);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{Brake, Foreground};
 /// Repair never uses less than this share of its unhindered rate.
 pub(super) const SHARE_MIN: f64 = 0.25;
 /// Repair that begins while clients are served begins at this share.
-const SHARE_FIRST: f64 = 0.4;
+const SHARE_FIRST: f64 = 0.25;
 /// By how much the share grows with each sample of the foreground.
 const SHARE_STEP: f64 = 0.02;
 /// How much longer requests may take than without repair before repair is slowed down...
@@ -46,9 +46,13 @@ const MEASURE_FROM: Duration = Duration::from_secs(25);
 /// A measure leaves out the first moments, in which windows fill, and then takes this long.
 const MEASURE_AFTER: Duration = Duration::from_millis(40);
 const MEASURE_FOR: Duration = Duration::from_millis(150);
-/// Bytes a second of unhindered repair that shares are of before it was measured. Then it may be more than all of it,
-/// and grows by a part of what it is.
+/// Bytes a second of unhindered repair that shares are of before it was measured, if no more was seen while nobody was
+/// served. Until then the share may be more than all of it, and grows by a part of what it is.
 const UNHINDERED_GUESS: f64 = 4e6;
+/// Weight of a window without clients in what repair was seen to do then; and how much of that is expected to be left when
+/// clients take their part of the processors.
+const FREE_WEIGHT: f64 = 0.3;
+const FREE_TELLS: f64 = 0.8;
 const GUESSED_SHARE_MAX: f64 = 1_000.0;
 const GUESSED_GROWTH: f64 = 0.1;
 /// Repair that is slower than this share of its limit, over some windows, is not held by it: then the limit rests on
@@ -108,9 +112,14 @@ pub(super) struct Control {
     share: f64,
     /// Bytes a second of unhindered repair while clients are served, and when that was measured last.
     unhindered: Option<f64>,
+    /// The same before any measure, from what it was when nobody was served.
+    guess: f64,
     measured_at: Duration,
     began_at: Duration,
     measures: u32,
+    /// The rate of the window before, and how many with repair there were in a row, all without clients.
+    free_before: f64,
+    free_windows: u32,
     /// Bytes a second over about the last five windows, and how many there were since repair began.
     mean_rate: f64,
     busy_windows: u32,
@@ -135,9 +144,12 @@ impl Control {
             phase: Phase::Free,
             share: SHARE_FIRST,
             unhindered: None,
+            guess: UNHINDERED_GUESS,
             measured_at: now,
             began_at: now,
             measures: 0,
+            free_before: 0.0,
+            free_windows: 0,
             mean_rate: 0.0,
             busy_windows: 0,
             corrected: false,
@@ -169,7 +181,7 @@ impl Control {
     }
 
     fn of_unhindered(&self) -> f64 {
-        self.unhindered.unwrap_or(UNHINDERED_GUESS) * self.share
+        self.unhindered.unwrap_or(self.guess) * self.share
     }
 
     /// Unhindered repair is this fast: a share of that which comes to what repair is held to now.
@@ -191,9 +203,17 @@ impl Control {
     pub(super) fn brake(&self) -> Brake {
         match self.limit() {
             None => Brake::None,
+            Some(_) if self.slowdown().is_some_and(|slowdown| slowdown >= 1.0) => Brake::Recovering,
             Some(_) if self.share <= SHARE_MIN => Brake::Floor,
             Some(_) => Brake::Foreground,
         }
+    }
+
+    /// The factor by which clients' waiting slows repair down: 1 or more where they wait no longer than is tolerated.
+    fn slowdown(&self) -> Option<f64> {
+        let (p99, baseline) = (self.p99_us?, self.baseline_us?);
+        let tolerated = (baseline * TOLERANCE).max(baseline + TOLERANCE_MIN_US);
+        Some(tolerated / p99.max(1.0))
     }
 
     pub(super) fn p99_us(&self) -> Option<f64> {
@@ -227,17 +247,31 @@ impl Control {
         (self.window_began, self.window_bytes) = (now, 0);
         let before = std::mem::replace(&mut self.disturbed_before, disturbed);
         if self.lately.requests_a_second(passed, window.requests) < IDLE_BELOW {
+            if self.phase == Phase::Free {
+                self.see_free(rate);
+            }
             self.phase = Phase::Free;
             self.gathered = Gathered::default();
             self.p99_us = None;
             return;
         }
+        self.free_windows = 0;
         if self.phase == Phase::Free {
             self.phase = Phase::Paced;
         }
         self.weigh(rate);
         self.gather(now, window, disturbed || before);
         self.turn(now);
+    }
+
+    /// A window without clients. Only those count that repair was at work in from end to end: the ones between two more.
+    fn see_free(&mut self, rate: f64) {
+        let before = std::mem::replace(&mut self.free_before, rate);
+        self.free_windows = if rate > 0.0 { self.free_windows.saturating_add(1) } else { 0 };
+        if self.free_windows >= 3 {
+            // Little repair says nothing of how fast it could be.
+            self.guess = mean(Some(self.guess), before * FREE_TELLS, FREE_WEIGHT).max(UNHINDERED_GUESS);
+        }
     }
 
     /// Keeps what is known of the unhindered rate in step with what is seen of it.
@@ -257,7 +291,7 @@ impl Control {
             // A guess is of nothing that was seen: only what follows from it is put right, never below its floor.
             Some(limit) if self.unhindered.is_none() => {
                 if self.phase == Phase::Paced && self.mean_rate < HELD_FROM * limit {
-                    self.share = (self.mean_rate / HELD_FROM / UNHINDERED_GUESS).max(SHARE_MIN);
+                    self.share = (self.mean_rate / HELD_FROM / self.guess).max(SHARE_MIN);
                 }
             }
             // Once a measure: else a limit that repair misses by its own unevenness would fall for ever.
@@ -301,9 +335,8 @@ impl Control {
             self.baseline_us = Some(mean(Some(baseline), took, BASELINE_WEIGHT));
         }
         self.p99_us = Some(mean(self.p99_us, took, NOW_WEIGHT));
-        if let (Some(p99), Some(baseline), Phase::Paced) = (self.p99_us, self.baseline_us, self.phase) {
-            let tolerated = (baseline * TOLERANCE).max(baseline + TOLERANCE_MIN_US);
-            let gradient = (tolerated / p99.max(1.0)).clamp(GRADIENT_MIN, 1.0);
+        if let (Some(slowdown), Phase::Paced) = (self.slowdown(), self.phase) {
+            let gradient = slowdown.clamp(GRADIENT_MIN, 1.0);
             let (step, most) = match self.unhindered {
                 Some(_) => (SHARE_STEP, 1.0),
                 None => (SHARE_STEP.max(self.share * GUESSED_GROWTH), GUESSED_SHARE_MAX),

@@ -61,6 +61,8 @@ pub enum Brake {
     Cap,
     /// Clients wait longer than they did lately.
     Foreground,
+    /// They do not any more, and repair speeds up step by step.
+    Recovering,
     /// The same, and repair has been slowed down as far as it ever is.
     Floor,
 }
@@ -71,6 +73,7 @@ impl fmt::Display for Brake {
             Self::None => "nothing holds repair back",
             Self::Cap => "the limit that was set",
             Self::Foreground => "clients wait longer than they did lately",
+            Self::Recovering => "clients are served; repair speeds up step by step",
             Self::Floor => "clients wait longer than they did lately, and repair goes no slower than this",
         })
     }
@@ -204,30 +207,41 @@ impl Governor {
     }
 }
 
-/// Bytes a second over about the last second.
+/// Bytes a second over about the last second: a mean of means, so that the slice that has just gone is no jump. Looked at
+/// right behind a slice, as it is, a single mean would show more than a cap that is kept.
 #[derive(Clone, Debug)]
 struct Meter {
-    bytes: f64,
+    /// The mean of what went, and the mean of that.
+    recent: f64,
+    shown: f64,
     at: Duration,
 }
 
+/// How long either mean takes to forget, seconds.
+const METER_FORGETS: f64 = 0.5;
+
 impl Meter {
     fn new(now: Duration) -> Self {
-        Self { bytes: 0.0, at: now }
+        Self { recent: 0.0, shown: 0.0, at: now }
     }
 
     fn add(&mut self, now: Duration, bytes: u64) {
         self.settle(now);
-        self.bytes += bytes as f64;
+        self.recent += bytes as f64 / METER_FORGETS;
     }
 
     fn settle(&mut self, now: Duration) {
-        self.bytes = self.rate(now);
+        (self.recent, self.shown) = self.means(now);
         self.at = self.at.max(now);
     }
 
-    /// Each byte counts less by the factor e with every second.
     fn rate(&self, now: Duration) -> f64 {
-        self.bytes * (-now.saturating_sub(self.at).as_secs_f64()).exp()
+        self.means(now).1
+    }
+
+    fn means(&self, now: Duration) -> (f64, f64) {
+        let passed = now.saturating_sub(self.at).as_secs_f64() / METER_FORGETS;
+        let kept = (-passed).exp();
+        (self.recent * kept, (self.shown + self.recent * passed) * kept)
     }
 }

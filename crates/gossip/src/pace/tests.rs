@@ -190,6 +190,33 @@ fn it_is_never_slower_than_the_floor_however_it_hurts() {
     }
 }
 
+/// A share of the rate is meant, not of a guess that knows nothing of the machine.
+#[test]
+fn what_was_seen_without_clients_sets_the_floor_before_anything_is_measured() {
+    for seed in 0..10 {
+        let mut plant = Plant { harm: 200.0, requests_a_second: 0.0, ..Plant::new(seed) };
+        let (mut governor, mut now) = (governor(None, true), Duration::ZERO);
+        plant.run(&mut governor, &mut now, 8, true);
+        plant.requests_a_second = 4_000.0;
+        // The second in which it is not yet known that somebody is there.
+        plant.run(&mut governor, &mut now, 2, true);
+        let kept = plant.run(&mut governor, &mut now, 8, true).bytes as f64 / 8.0;
+        assert!(kept >= 0.6 * SHARE_MIN * plant.unhindered, "seed {seed}: {kept}");
+    }
+}
+
+/// Little repair says nothing of how fast it could be.
+#[test]
+fn a_trickle_without_clients_does_not_lower_the_floor() {
+    let mut plant = Plant { unhindered: 1e6, requests_a_second: 0.0, ..Plant::new(1) };
+    let (mut governor, mut now) = (governor(None, true), Duration::ZERO);
+    plant.run(&mut governor, &mut now, 8, true);
+    (plant.unhindered, plant.harm, plant.requests_a_second) = (20e6, 200.0, 4_000.0);
+    plant.run(&mut governor, &mut now, 2, true);
+    let kept = plant.run(&mut governor, &mut now, 8, true).bytes as f64 / 8.0;
+    assert!(kept >= 0.8 * SHARE_MIN * 4e6, "{kept}");
+}
+
 #[test]
 fn it_never_exceeds_the_cap() {
     for (adaptive, requests_a_second) in [(false, 0.0), (true, 0.0), (true, 4_000.0)] {
@@ -371,4 +398,27 @@ fn the_meter_shows_about_the_last_second() {
     let now = 5_000 * MS;
     assert!((95_000.0..105_000.0).contains(&meter.rate(now)), "{}", meter.rate(now));
     assert!(meter.rate(now + 10_000 * MS) < 10.0);
+}
+
+/// People look right behind a slice, when it is highest.
+#[test]
+fn a_cap_that_is_kept_is_not_shown_as_exceeded() {
+    let mut meter = Meter::new(Duration::ZERO);
+    for n in 0..40_u32 {
+        meter.add(n * WINDOW * MS, 32 << 10);
+        let shown = meter.rate(n * WINDOW * MS);
+        assert!(shown <= 1.03 * f64::from(128 << 10), "{shown}");
+    }
+}
+
+#[test]
+fn people_are_told_whether_clients_wait_now_or_repair_only_recovers() {
+    let mut plant = Plant { harm: 50.0, noise: 0.0, ..Plant::new(1) };
+    let (mut governor, mut now) = (governor(None, true), Duration::ZERO);
+    plant.run(&mut governor, &mut now, 2, false);
+    plant.run(&mut governor, &mut now, 8, true);
+    assert!(matches!(governor.status(now).brake, Brake::Foreground | Brake::Floor));
+    plant.harm = 0.0;
+    plant.run(&mut governor, &mut now, 2, true);
+    assert_eq!(governor.status(now).brake, Brake::Recovering);
 }

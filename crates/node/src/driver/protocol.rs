@@ -72,8 +72,9 @@ impl Protocol {
                 }
                 () = sleep_until(window_ends) => {
                     let window = self.present.requests.take();
-                    // Without clients there is nothing to be quick about.
-                    window_ends = Instant::now() + if window.requests > 0 { WINDOW } else { 4 * WINDOW };
+                    // Without clients and repair there is nothing to be quick about.
+                    let quick = window.requests > 0 || self.core.is_repairing();
+                    window_ends = Instant::now() + if quick { WINDOW } else { 4 * WINDOW };
                     Event::Foreground(window)
                 }
                 incoming = inbox.recv() => match incoming {
