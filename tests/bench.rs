@@ -34,6 +34,7 @@ fn impossible_arguments_are_one_line_and_start_nothing() {
     let home = tempfile::tempdir().unwrap();
     for (arguments, says) in [
         (["repair", "--keys", "10", "--differ", "11"].as_slice(), "--differ is 11"),
+        (&["repair", "--keys", "0", "--differ", "0"], "--keys is 0"),
         (&["repair", "--nodes", "1"], "--nodes is 1"),
         (&["repair", "--shape", "round"], "--shape is \"round\""),
         (&["repair", "--keys", "900000000", "--value-size", "1048576"], "may need"),

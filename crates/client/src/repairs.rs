@@ -175,6 +175,8 @@ pub enum Brake {
     Cap,
     /// Clients wait longer than they did lately.
     Foreground,
+    /// They do not any more, and repair speeds up step by step.
+    Recovering,
     /// The same, and repair is as slow as it ever gets.
     Floor,
     /// A word of a later version.

@@ -54,7 +54,9 @@ impl Core {
                 tracing::info!(peer = %name, %reason, "the peer ended the session");
                 self.aborted(peer, *reason, env);
             }
-            Ending::Failed(Failure::PeerGone) => tracing::debug!(peer = %name, "session ended: peer gone"),
+            Ending::Failed(failure @ (Failure::PeerGone | Failure::Stopping)) => {
+                tracing::debug!(peer = %name, %failure, "session ended");
+            }
             Ending::Failed(failure) => {
                 tracing::warn!(peer = %name, %failure, ms, "session ended");
                 match failure {

@@ -132,6 +132,9 @@ pub enum Failure {
     /// Even at full width not all that differs was named.
     #[error("the roots differ, yet a search at full width did not name what differs")]
     Unequal,
+    /// This node stops, was removed, or its store failed.
+    #[error("this node takes no part any more")]
+    Stopping,
     /// The peer restarted, went away, or is no member any more.
     #[error("the peer went away")]
     PeerGone,
@@ -142,7 +145,7 @@ impl Failure {
         match self {
             Self::ViewLost | Self::Find(merkle::FindError::View(_)) => AbortReason::ViewLost,
             Self::Protocol(_) | Self::Form(_) | Self::Find(_) => AbortReason::Protocol,
-            Self::Store(_) => AbortReason::Stopped,
+            Self::Store(_) | Self::Stopping => AbortReason::Stopped,
             Self::TimedOut | Self::PeerGone => AbortReason::TimedOut,
             Self::Overlong => AbortReason::Overlong,
             Self::Unequal => AbortReason::Unequal,
@@ -162,6 +165,7 @@ impl Failure {
             Self::Overlong => "overlong",
             Self::Unequal => "unequal",
             Self::PeerGone => "peer_gone",
+            Self::Stopping => "stopping",
         }
     }
 }

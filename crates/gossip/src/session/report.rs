@@ -191,10 +191,12 @@ impl Account {
     }
 
     /// The report as of now. `left` is how many entries are still to be exchanged, where that is known, `done` how many
-    /// were.
+    /// were. A side that cannot know goes by the estimate, until that is used up.
     pub fn report(&self, phase: SessionPhase, left: Option<u64>, done: u64, now: Duration) -> Report {
         let ran = now.saturating_sub(self.began);
         let (bytes, over) = self.lately(now);
+        let estimated = self.report.estimate.checked_sub(done).filter(|left| *left > 0);
+        let left = left.or(estimated);
         let remaining_ms = match (phase, left) {
             (SessionPhase::Exchanging, Some(left)) if done > 0 && bytes > 0 => {
                 let each = (self.report.bytes_sent + self.report.bytes_received) as f64 / done as f64;

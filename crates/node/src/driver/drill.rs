@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::clock::wall_ms;
@@ -34,13 +34,13 @@ impl fmt::Display for DrillRefused {
 pub struct Drills {
     allowed: bool,
     transport: Transport,
-    until_ms: Mutex<u64>,
+    until_ms: Arc<Mutex<u64>>,
 }
 
 impl Drills {
     /// None runs yet.
     pub fn new(allowed: bool, transport: Transport) -> Self {
-        Self { allowed, transport, until_ms: Mutex::new(0) }
+        Self { allowed, transport, until_ms: Arc::default() }
     }
 
     /// Whether drills may be begun at all.
@@ -49,7 +49,7 @@ impl Drills {
     }
 
     /// Holds the node apart from all others for this long, in place of a drill that runs; says until when, in
-    /// milliseconds since 1970 by this machine's clock.
+    /// milliseconds since 1970 by this machine's clock. Called within a tokio runtime.
     ///
     /// # Errors
     /// [`DrillRefused`].
@@ -67,7 +67,19 @@ impl Drills {
             seconds = how_long.as_secs_f64(),
             "a drill: this node holds itself apart from all others"
         );
+        self.tell_end(how_long, *until_ms);
         Ok(*until_ms)
+    }
+
+    /// Says so in the log when this drill is over, if no other has taken its place.
+    fn tell_end(&self, how_long: Duration, this: u64) {
+        let until_ms = Arc::clone(&self.until_ms);
+        tokio::spawn(async move {
+            tokio::time::sleep(how_long).await;
+            if *until_ms.lock().unwrap_or_else(PoisonError::into_inner) == this {
+                tracing::warn!("the drill is over: this node takes part again");
+            }
+        });
     }
 
     /// Until when the drill lasts that runs now, in milliseconds since 1970.

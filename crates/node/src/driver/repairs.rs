@@ -158,6 +158,7 @@ fn governor(status: &GovernorStatus) -> GovernorView {
             pace::Brake::None => Brake::None,
             pace::Brake::Cap => Brake::Cap,
             pace::Brake::Foreground => Brake::Foreground,
+            pace::Brake::Recovering => Brake::Recovering,
             pace::Brake::Floor => Brake::Floor,
         },
         reason: status.brake.to_string(),

@@ -74,6 +74,9 @@ pub(crate) fn plan(arguments: &Repair) -> Result<Plan, CliError> {
 }
 
 fn checked(arguments: &Repair) -> Result<Plan, String> {
+    if arguments.keys == 0 {
+        return Err("--keys is 0: there has to be something to repair, 1 at least".into());
+    }
     if arguments.keys > KEYS_MAX {
         return Err(format!("--keys is {} and can be {KEYS_MAX} at most", arguments.keys));
     }
