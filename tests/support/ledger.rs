@@ -49,6 +49,10 @@ struct Books {
     contended: BTreeMap<String, Vec<Contended>>,
     acknowledged: BTreeMap<SocketAddr, usize>,
     without_answer: usize,
+    /// Reads by the one writer of a key, at the node that had acknowledged its last write.
+    read_back: usize,
+    /// What such reads should not have shown.
+    misread: Vec<String>,
 }
 
 /// Every write of a test and what its client was told.
@@ -83,6 +87,21 @@ impl Ledger {
         }
     }
 
+    /// The one writer of a key has read it where its last write was acknowledged, and this came.
+    pub fn read_own(&self, api: Api, key: &str, found: &BTreeSet<String>) {
+        let mut books = self.books();
+        books.read_back += 1;
+        let states = books.own.get(key).map(Vec::as_slice).unwrap_or_default();
+        if let Some(violation) = own_violation(key, states, found) {
+            books.misread.push(format!("read back from {}: {violation}", api.address));
+        }
+    }
+
+    /// How many reads there were of what the reader had written.
+    pub fn read_back(&self) -> usize {
+        self.books().read_back
+    }
+
     pub fn added(&self, api: Api, key: &str, item: String, outcome: Outcome) {
         let mut books = self.books();
         books.count(api, outcome);
@@ -101,11 +120,12 @@ impl Ledger {
     /// Everything that is not as it was acknowledged, as this node answers.
     pub fn violations(&self, api: Api) -> Vec<String> {
         let books = self.books();
-        let own = books.own.iter().filter_map(|(key, states)| own_violation(api, key, states));
+        let own = |(key, states): (&String, &Vec<_>)| own_violation(key, states, &api.siblings(key).values);
+        let own = books.own.iter().filter_map(own);
         let added = books.added.iter().filter_map(|(key, items)| added_violation(api, key, items));
         let contended =
             books.contended.iter().filter_map(|(key, writes)| contended_violation(api, key, writes));
-        own.chain(added).chain(contended).collect()
+        books.misread.iter().cloned().chain(own).chain(added).chain(contended).collect()
     }
 
     /// Fails the test unless every one of these nodes keeps to the ledger.
@@ -133,8 +153,7 @@ impl Books {
     }
 }
 
-fn own_violation(api: Api, key: &str, states: &[Option<String>]) -> Option<String> {
-    let found = api.siblings(key).values;
+fn own_violation(key: &str, states: &[Option<String>], found: &BTreeSet<String>) -> Option<String> {
     let fits = match (found.len(), found.first()) {
         (0, _) => states.contains(&None),
         (1, Some(value)) => states.contains(&Some(value.clone())),

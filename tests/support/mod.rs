@@ -5,6 +5,7 @@
 
 mod cluster;
 mod command;
+mod disk;
 mod http;
 mod inputs;
 mod ledger;
@@ -17,6 +18,7 @@ mod workload;
 
 pub use cluster::Cluster;
 pub use command::{ask, fails, json};
+pub use disk::SmallDisk;
 pub use http::{Answer, Api, Siblings, encoded};
 pub use inputs::{Input, noise, real_files};
 pub use ledger::Ledger;

@@ -99,6 +99,12 @@ impl Client {
         };
         let outcome = Outcome::of(&answered);
         self.ledger.wrote_own(self.api, &key, state, outcome);
+        if outcome == Outcome::Acknowledged
+            && number.is_multiple_of(3)
+            && let Ok(shown) = self.api.try_siblings(&key)
+        {
+            self.ledger.read_own(self.api, &key, &shown.values);
+        }
         outcome
     }
 
