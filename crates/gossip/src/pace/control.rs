@@ -36,6 +36,8 @@ const BASELINE_WEIGHT: f64 = 0.15;
 const BASELINE_FRESH: Duration = Duration::from_secs(10);
 /// Without any measure yet, a pause that brought none is tried again after this long.
 const BASELINE_RETRY: Duration = Duration::from_secs(3);
+/// Repair that has moved less than this is over sooner than a pause.
+const PAUSE_FROM_BYTES: u64 = 256 << 10;
 /// A pause ends after this long at the latest.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Repair goes unhindered to be measured when the last measure is this old, and not before it has run for a while: all
@@ -116,6 +118,8 @@ pub(super) struct Control {
     guess: f64,
     measured_at: Duration,
     began_at: Duration,
+    /// Bytes since then.
+    moved: u64,
     measures: u32,
     /// The rate of the window before, and how many with repair there were in a row, all without clients.
     free_before: f64,
@@ -147,6 +151,7 @@ impl Control {
             guess: UNHINDERED_GUESS,
             measured_at: now,
             began_at: now,
+            moved: 0,
             measures: 0,
             free_before: 0.0,
             free_windows: 0,
@@ -231,8 +236,9 @@ impl Control {
         self.repaired_at = Some(now);
         if begins {
             self.share = self.share.min(SHARE_FIRST);
-            self.began_at = now;
+            (self.began_at, self.moved) = (now, 0);
         }
+        self.moved = self.moved.saturating_add(bytes);
         if self.phase == Phase::Paced && self.measure_is_due(now) {
             self.phase = Phase::Measuring { since: now, first: None, bytes: 0, last: now };
         }
@@ -261,7 +267,7 @@ impl Control {
         }
         self.weigh(rate);
         self.gather(now, window, disturbed || before);
-        self.turn(now);
+        self.turn(now, window.requests);
     }
 
     /// A window without clients. Only those count that repair was at work in from end to end: the ones between two more.
@@ -346,12 +352,13 @@ impl Control {
     }
 
     /// From one phase to the next.
-    fn turn(&mut self, now: Duration) {
+    fn turn(&mut self, now: Duration, requests: u64) {
         let repairing = self.disturbed_before;
         match self.phase {
             Phase::Pausing { since } => {
                 let measured = self.baseline_at.is_some_and(|at| at > since);
-                if measured || now >= since.saturating_add(PAUSE_MAX) {
+                // Without requests there is nothing to be measured.
+                if measured || requests == 0 || now >= since.saturating_add(PAUSE_MAX) {
                     self.phase = Phase::Paced;
                 }
             }
@@ -359,7 +366,7 @@ impl Control {
                 self.phase = Phase::Paced;
                 self.measured_at = now;
             }
-            Phase::Paced if repairing => {
+            Phase::Paced if repairing && self.moved >= PAUSE_FROM_BYTES => {
                 let fresh = if self.baseline_us.is_some() { BASELINE_FRESH } else { BASELINE_RETRY };
                 let tried = self.paused_at.max(self.baseline_at);
                 if tried.is_none_or(|at| now >= at.saturating_add(fresh)) {

@@ -205,6 +205,42 @@ fn what_was_seen_without_clients_sets_the_floor_before_anything_is_measured() {
     }
 }
 
+/// Right behind clients' last writes nobody knows yet that they have gone.
+#[test]
+fn a_little_repair_behind_the_last_client_is_not_paused() {
+    for seed in 0..20 {
+        let mut plant = Plant::new(seed);
+        let (mut governor, mut now) = (governor(None, true), Duration::ZERO);
+        plant.run(&mut governor, &mut now, 3, false);
+        plant.requests_a_second = 0.0;
+        for _ in 0..4 {
+            governor.spend(now, 8 << 10);
+            assert!(governor.ready_at(now) < now + 60 * MS, "seed {seed}");
+            now += u32::try_from(20 + 50 * seed % 300).unwrap() * MS;
+            governor.foreground(now, Foreground::default());
+        }
+    }
+}
+
+/// A pause is there to measure requests: without any it ends with the window.
+#[test]
+fn a_pause_ends_when_there_is_nobody_to_measure() {
+    let mut plant = Plant::new(1);
+    let (mut governor, mut now) = (governor(None, true), Duration::ZERO);
+    plant.run(&mut governor, &mut now, 3, false);
+    let paused = |governor: &Governor, now: Duration| governor.ready_at(now) > now + 300 * MS;
+    for _ in 0..40 {
+        if paused(&governor, now) {
+            break;
+        }
+        plant.run(&mut governor, &mut now, 1, true);
+    }
+    assert!(paused(&governor, now), "it never paused");
+    now += WINDOW * MS;
+    governor.foreground(now, Foreground::default());
+    assert!(!paused(&governor, now));
+}
+
 /// Little repair says nothing of how fast it could be.
 #[test]
 fn a_trickle_without_clients_does_not_lower_the_floor() {
