@@ -20,6 +20,13 @@ impl Endpoint {
     /// From `host:port` or `http://host:port`.
     pub fn parse(given: &str) -> Result<Self, Error> {
         let bad = |reason: &str| Error::BadEndpoint { endpoint: given.to_owned(), reason: reason.to_owned() };
+        // URL libraries take a number for an address, and no port for port 80.
+        if !given.is_empty() && given.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(bad(&format!("it is a port alone; write http://127.0.0.1:{given}")));
+        }
+        if !given.contains("://") && !given.is_empty() && !has_port(given) {
+            return Err(bad("it has no port; a node's is 7710 unless it was changed"));
+        }
         let text = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
         let url = Url::parse(&text).map_err(|error| bad(&error.to_string()))?;
         if url.scheme() != "http" {
@@ -44,6 +51,13 @@ impl Endpoint {
         let text = format!("{}{target}", self.base);
         Url::parse(&text).map_err(|error| Error::BadRequest { reason: format!("{text}: {error}") })
     }
+}
+
+/// Whether there is a port behind the host.
+fn has_port(given: &str) -> bool {
+    let authority = given.split(['/', '?', '#']).next().unwrap_or(given);
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    port.is_some_and(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The target of a key. URL libraries fold `.` and `..` away and some servers between here and
@@ -81,7 +95,20 @@ mod tests {
         ] {
             assert_eq!(Endpoint::parse(given).unwrap().as_str(), base);
         }
-        for given in ["", "https://a", "ftp://a", "http://u:p@a", "a:1?x", "a:99999", "http://", "a b"] {
+        for given in [
+            "7710",
+            "127.0.0.1",
+            "[::1]",
+            "a",
+            "",
+            "https://a",
+            "ftp://a",
+            "http://u:p@a",
+            "a:1?x",
+            "a:99999",
+            "http://",
+            "a b",
+        ] {
             assert!(matches!(Endpoint::parse(given), Err(Error::BadEndpoint { .. })), "{given}");
         }
     }

@@ -283,7 +283,8 @@ pub(crate) fn too_large(limit_bytes: usize) -> Problem {
     Problem::new(
         ProblemKind::ValueTooLarge,
         format!(
-            "A value has at most {limit_bytes} bytes here. Split it over several keys, or raise the node's limit."
+            "A value has at most {limit_bytes} bytes here. Split it over several keys, or raise the node's limit \
+             (--value-bytes-max)."
         ),
     )
 }

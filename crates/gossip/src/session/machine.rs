@@ -183,7 +183,7 @@ impl Session {
             started: turn.now,
             heard: turn.now.mono,
             progressed: turn.now.mono,
-            span: tracing::info_span!("session", peer = %begin.peer, method = Empty, reason = Empty, estimate = Empty),
+            span: tracing::info_span!("session", peer_id = %begin.peer, method = Empty, reason = Empty, estimate = Empty),
         };
         Ok((session, after))
     }

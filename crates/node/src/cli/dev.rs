@@ -63,7 +63,7 @@ pub(crate) struct Dev {
     #[arg(long, value_name = "PORT", default_value_t = 7710, value_parser = clap::value_parser!(u16).range(1..))]
     http_base: u16,
 
-    /// Settings handed to every node's serve, after --
+    /// Settings handed to every node's serve, after --, such as: mangrove dev -- --allow-drills
     #[arg(last = true, value_name = "SETTINGS")]
     settings: Vec<OsString>,
 }
@@ -162,8 +162,11 @@ impl Cluster {
         let Some(node) = self.nodes.get(ended.index) else {
             return CliError::Failed("a node ended before it was ready".to_owned());
         };
-        let why = node.log.last().unwrap_or("it said nothing");
-        let why = why.strip_prefix("mangrove: ").unwrap_or(why);
+        let why = node.log.why().unwrap_or("it said nothing");
+        let why = match why.strip_prefix("error: ") {
+            Some(wrong) => format!("{wrong}; see mangrove serve --help"),
+            None => why.strip_prefix("mangrove: ").unwrap_or(why).to_owned(),
+        };
         let text = format!("{} has {} before it was ready: {why}", node.plan.name, words::how(&ended.status));
         let code = ended.status.as_ref().ok().and_then(std::process::ExitStatus::code);
         if code == Some(i32::from(EXIT_REFUSED)) {

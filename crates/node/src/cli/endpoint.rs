@@ -17,6 +17,8 @@ use super::output::harmless;
 /// How long a node may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
+const WRONG_PORT: &str = "does --endpoint name a node's HTTP address (7710, not gossip's 7711)?";
+
 /// Which nodes to ask
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Endpoints {
@@ -87,7 +89,7 @@ impl Remote {
         value: Bytes,
         options: &PutOptions,
     ) -> Result<Written, CliError> {
-        self.client.put_with(key, value, options).await.map_err(explained)
+        self.client.put_with(key, value, options).await.map_err(explained_write)
     }
 
     pub(crate) async fn get(&self, key: &Key) -> Result<Read, CliError> {
@@ -100,7 +102,7 @@ impl Remote {
 
     /// Deletes and gives back how many concurrent values remain, because the context did not cover them.
     pub(crate) async fn delete(&self, key: &Key, context: Option<&str>) -> Result<usize, CliError> {
-        let deleted = self.client.delete(key, context).await.map_err(explained)?;
+        let deleted = self.client.delete(key, context).await.map_err(explained_write)?;
         Ok(deleted.siblings)
     }
 
@@ -123,7 +125,7 @@ impl Remote {
 
     /// Begins a session with a member of this name or id.
     pub(crate) async fn repair(&self, peer: &str) -> Result<RepairBegun, CliError> {
-        self.client.repair(peer).await.map_err(explained)
+        self.client.repair(peer).await.map_err(explained_write)
     }
 
     /// Whether the node may be cut off from the others, and whether it is.
@@ -133,7 +135,7 @@ impl Remote {
 
     /// Cuts the node off from the others for so long.
     pub(crate) async fn drill_isolate(&self, time: Duration) -> Result<Drills, CliError> {
-        self.client.drill_isolate(time).await.map_err(explained)
+        self.client.drill_isolate(time).await.map_err(explained_write)
     }
 
     /// An error says why the node is not ready.
@@ -152,8 +154,8 @@ impl Remote {
         match self.client.put_with(key, value, &options).await {
             Ok(_) => Ok(()),
             Err(Error::Problem(problem)) if problem.status == 413 => Err(PutError::TooLarge),
-            Err(error) if not_now(&error) => Err(PutError::NotNow(text(error))),
-            Err(error) => Err(PutError::Failed(text(error))),
+            Err(error) if not_now(&error) => Err(PutError::NotNow(text(error, true))),
+            Err(error) => Err(PutError::Failed(text(error, true))),
         }
     }
 }
@@ -169,32 +171,47 @@ fn not_now(error: &Error) -> bool {
 }
 
 fn explained(error: Error) -> CliError {
+    told(error, false)
+}
+
+/// The error of a request that changes something.
+fn explained_write(error: Error) -> CliError {
+    told(error, true)
+}
+
+fn told(error: Error, writes: bool) -> CliError {
     match error {
         Error::BadEndpoint { .. } | Error::NoEndpoint | Error::BadRequest { .. } => {
-            CliError::Refused(text(error))
+            CliError::Refused(text(error, writes))
         }
-        error => CliError::Failed(text(error)),
+        error => CliError::Failed(text(error, writes)),
     }
 }
 
 /// The error in one line that says what to do next.
-fn text(error: Error) -> String {
+fn text(error: Error, writes: bool) -> String {
     let line = match &error {
         // The detail of a node's problem document says what to do itself.
         Error::Problem(problem) if !problem.detail.is_empty() => problem.detail.clone(),
         Error::Unreachable { endpoint, reason, sent } => {
             // The innermost cause is the one that a person can do something about.
             let cause = reason.rsplit(": ").next().unwrap_or(reason);
-            let next = if *sent {
-                "a write may have been stored: read the key before writing it again"
-            } else {
-                "is a node running? Start some with: mangrove dev; or name one with --endpoint"
+            if !sent {
+                return harmless(&format!(
+                    "{endpoint} cannot be reached: {cause}; is a node running? Start some with: mangrove dev; or name \
+                     one with --endpoint"
+                ));
+            }
+            // What gossip's port does with a request.
+            let cut_off = cause.contains("before message completed") || cause.contains("reset");
+            let next = match (writes, cut_off) {
+                (true, _) => "what was asked for may have been done: look before you repeat it",
+                (false, true) => WRONG_PORT,
+                (false, false) => "try again, or name another node with --endpoint",
             };
-            format!("{endpoint} cannot be reached: {cause}; {next}")
+            format!("{endpoint} gave no whole answer: {cause}; {next}")
         }
-        Error::Decode { .. } => {
-            format!("{error}; does --endpoint name a node's HTTP address (7710, not gossip's 7711)?")
-        }
+        Error::Decode { .. } => format!("{error}; {WRONG_PORT}"),
         _ => error.to_string(),
     };
     harmless(&line)
@@ -212,11 +229,19 @@ mod tests {
             sent,
         };
         assert_eq!(
-            text(error(false)),
+            text(error(false), true),
             "http://127.0.0.1:7710 cannot be reached: connection refused; is a node running? Start some with: \
              mangrove dev; or name one with --endpoint"
         );
         assert!(not_now(&error(false)) && !not_now(&error(true)));
+        assert!(text(error(true), true).ends_with("look before you repeat it"));
+        assert!(text(error(true), false).ends_with("name another node with --endpoint"));
+        let gossip = Error::Unreachable {
+            endpoint: "http://127.0.0.1:7711".into(),
+            reason: "connection closed before message completed".into(),
+            sent: true,
+        };
+        assert!(text(gossip, false).contains("7710, not gossip's 7711"));
     }
 
     #[tokio::test]

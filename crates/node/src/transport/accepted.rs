@@ -121,7 +121,9 @@ impl Accepted {
     async fn hello(&mut self, hello: Hello, wire: u16, mut place: Place) {
         let shared = Arc::clone(&self.shared);
         let Some(present) = shared.present() else {
-            return self.refuse(RefusalCode::NotReady, None, "this node has not joined a cluster yet").await;
+            return self
+                .refuse(RefusalCode::NotReady, None, "this node is not ready yet: it starts, stops or joins")
+                .await;
         };
         if let Some((code, bad, reason)) = objection(&present, &hello) {
             return self.refuse(code, bad, reason).await;

@@ -13,6 +13,7 @@ use super::counters::{add, add_many};
 use super::dial::{DialError, Dialed, dial};
 use super::incoming::{DriverGone, Incoming, Loss, Way};
 use super::queue::{OutFrame, Queue, SendError};
+use super::refusal::RefusalCode;
 use super::shared::{Present, Shared, lock};
 use super::writer;
 
@@ -195,7 +196,12 @@ async fn failed(
     error: DialError,
 ) -> Result<(), DriverGone> {
     add(&shared.counters.dial_failures);
-    if attempts.may_say() {
+    let not_ready =
+        matches!(&error, DialError::Refused { refusal, .. } if refusal.code == RefusalCode::NotReady);
+    if attempts.may_say() && not_ready {
+        // It starts, most often.
+        tracing::info!(peer = %peer.id, address, "a peer cannot take a connection yet: {error}");
+    } else if attempts.may_say() {
         tracing::warn!(peer = %peer.id, address, "cannot connect to a peer: {error}");
     } else {
         tracing::debug!(peer = %peer.id, address, "cannot connect to a peer: {error}");

@@ -132,7 +132,7 @@ impl Nodes {
     fn note(&mut self, ended: &Ended) -> Result<(), CliError> {
         let Some(mut node) = self.running.get_mut(ended.index).and_then(Option::take) else { return Ok(()) };
         node.log.lines();
-        let why = node.log.last().unwrap_or("it said nothing");
+        let why = node.log.why().unwrap_or("it said nothing");
         let why = why.strip_prefix("mangrove: ").unwrap_or(why);
         Err(CliError::Failed(format!("{} has {}: {why}", node.plan.name, how(&ended.status))))
     }

@@ -36,8 +36,8 @@ pub(crate) struct Repair {
     #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
     keys: u64,
 
-    /// How many keys differ, one measurement each
-    #[arg(long, value_name = "COUNT", value_delimiter = ',', default_value = "0,1,100,1000,10000,100000")]
+    /// How many keys differ, one measurement each [default: of 0,1,100,1000,10000,100000 those that --keys allows]
+    #[arg(long, value_name = "COUNT", value_delimiter = ',')]
     differ: Vec<String>,
 
     /// Length of a key in bytes

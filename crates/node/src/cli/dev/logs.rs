@@ -18,6 +18,8 @@ pub(crate) struct Follower {
     file: File,
     unfinished: Vec<u8>,
     last: Option<String>,
+    /// The last line that says what is wrong.
+    wrong: Option<String>,
 }
 
 impl Follower {
@@ -25,7 +27,7 @@ impl Follower {
     pub(crate) fn at_end(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, unfinished: Vec::new(), last: None })
+        Ok(Self { file, unfinished: Vec::new(), last: None, wrong: None })
     }
 
     /// The lines finished since the last call, shortened.
@@ -40,12 +42,14 @@ impl Follower {
         let text = String::from_utf8_lossy(&finished);
         let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(shortened).collect();
         self.last = lines.last().cloned().or_else(|| self.last.take());
+        let wrong = |line: &&String| line.starts_with("error: ") || line.starts_with("mangrove: ");
+        self.wrong = lines.iter().rfind(wrong).cloned().or_else(|| self.wrong.take());
         lines
     }
 
-    /// The last line seen: why a node ended is often there.
-    pub(crate) fn last(&self) -> Option<&str> {
-        self.last.as_deref()
+    /// Why a node ended, as far as it said so: the last line that says what is wrong, or the last one.
+    pub(crate) fn why(&self) -> Option<&str> {
+        self.wrong.as_deref().or(self.last.as_deref())
     }
 }
 
@@ -55,12 +59,7 @@ fn shortened(line: &str) -> String {
     let words = match line.split_once(' ') {
         Some((stamp, rest)) if is_stamp(stamp) => {
             let (level, rest) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
-            let rest = rest.trim_start();
-            let message = match rest.split_once(": ") {
-                Some((module, message)) if !module.contains(' ') => message,
-                _ => rest,
-            };
-            format!("{} {level:>5} {message}", stamp.get(11..19).unwrap_or_default())
+            format!("{} {level:>5} {}", stamp.get(11..19).unwrap_or_default(), message(rest.trim_start()))
         }
         _ => line,
     };
@@ -69,6 +68,21 @@ fn shortened(line: &str) -> String {
     }
     let cut: String = words.chars().take(LINE_CHARS_MAX - 1).collect();
     format!("{cut}…")
+}
+
+/// What comes behind the module, and behind the spans that it ran in.
+fn message(line: &str) -> &str {
+    let mut rest = line;
+    while let Some((word, behind)) = rest.split_once(": ").filter(|(word, _)| !word.contains(' ')) {
+        if word.contains("::") {
+            return behind;
+        }
+        rest = behind;
+    }
+    match line.split_once(": ") {
+        Some((module, message)) if !module.contains(' ') => message,
+        _ => line,
+    }
 }
 
 /// Whether the word is the time of a log line, such as `2026-01-02T03:04:05.678Z`.
@@ -88,6 +102,12 @@ mod tests {
             shortened("2026-01-02T03:04:05.678901Z  INFO node::driver: founded a cluster cluster=ab"),
             "03:04:05  INFO founded a cluster cluster=ab"
         );
+        assert_eq!(
+            shortened(
+                "2026-01-02T03:04:05.678901Z  INFO session: gossip::core::endings: repaired peer=n3 why=\"a: b\""
+            ),
+            "03:04:05  INFO repaired peer=n3 why=\"a: b\""
+        );
         assert_eq!(shortened("thread 'main' panicked at: x"), "thread 'main' panicked at: x");
         assert_eq!(shortened(&"ä".repeat(300)).chars().count(), LINE_CHARS_MAX);
     }
@@ -102,6 +122,10 @@ mod tests {
         writeln!(file, "ee").unwrap();
         assert_eq!(follower.lines(), ["three"]);
         assert!(follower.lines().is_empty());
-        assert_eq!(follower.last(), Some("three"));
+        assert_eq!(follower.why(), Some("three"));
+        writeln!(file, "error: unexpected argument '--fanou' found\n\nFor more information, try '--help'.")
+            .unwrap();
+        follower.lines();
+        assert_eq!(follower.why(), Some("error: unexpected argument '--fanou' found"));
     }
 }

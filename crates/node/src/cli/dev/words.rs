@@ -8,7 +8,9 @@ use super::plan::NodePlan;
 
 /// Where everything is, once the nodes are started.
 pub(crate) fn started(screen: Screen, program: &Path, folder: &Path, nodes: &[(&NodePlan, u32)]) -> String {
-    let mut text = format!("{} nodes, their data and logs in {}\n", nodes.len(), folder.display());
+    let count =
+        if nodes.len() == 1 { "1 node, its".to_owned() } else { format!("{} nodes, their", nodes.len()) };
+    let mut text = format!("{count} data and logs in {}\n", folder.display());
     for (plan, pid) in nodes {
         text.push_str(&format!(
             "\n{}  http://{}  gossip {}  pid {pid}\n    start it again after a kill:\n    {}\n",
@@ -24,16 +26,27 @@ pub(crate) fn started(screen: Screen, program: &Path, folder: &Path, nodes: &[(&
 
 /// How to try it, once all nodes are ready.
 pub(crate) fn ready(screen: Screen, program: &Path, nodes: &[(&NodePlan, u32)]) -> String {
-    let title = format!("All {} nodes are ready.", nodes.len());
+    let alone = nodes.len() == 1;
+    let title =
+        if alone { "The node is ready.".to_owned() } else { format!("All {} nodes are ready.", nodes.len()) };
     let mut text = format!("\n{}", screen.paint(Colour::Green, &title));
     let (Some((first, _)), Some((last, pid))) = (nodes.first(), nodes.last()) else { return text };
     let program = program.display();
+    let (how, take_away) = if alone {
+        ("Write and read:", String::new())
+    } else {
+        let name = &last.name;
+        let text = format!(
+            "Take {name} away and watch it catch up: kill -9 {pid}, write, start it again with its command above.\n"
+        );
+        ("Write to one, read from another:", text)
+    };
     text.push_str(&format!(
-        " Write to one, read from another:\n\n  \
+        " {how}\n\n  \
          curl -T /etc/hosts http://{first}/v1/kv/etc/hosts\n  \
          curl http://{last}/v1/kv/etc/hosts\n  \
          {program} status --endpoint http://{first}\n\n\
-         Take one away and watch it catch up: kill -9 {pid}, write, start it again with its command above.\n\
+         {take_away}\
          Ctrl-C stops all nodes; their data stays.\n\n",
         first = first.http,
         last = last.http,
@@ -87,7 +100,7 @@ mod tests {
           curl http://127.0.0.1:7720/v1/kv/etc/hosts
           /bin/mangrove status --endpoint http://127.0.0.1:7710
 
-        Take one away and watch it catch up: kill -9 72, write, start it again with its command above.
+        Take n2 away and watch it catch up: kill -9 72, write, start it again with its command above.
         Ctrl-C stops all nodes; their data stays.
         ");
     }

@@ -43,7 +43,9 @@ impl Reason {
             Self::Symlink => "a symbolic link".to_owned(),
             Self::NotRegular => "not a regular file".to_owned(),
             Self::KeyTooLong => "its key would be longer than 1,024 bytes".to_owned(),
-            Self::TooLarge => "larger than the cluster's limit for values".to_owned(),
+            Self::TooLarge => {
+                "larger than the node takes (--value-bytes-max, 1 MiB unless it was changed)".to_owned()
+            }
             Self::Unreadable(why) => format!("unreadable: {}", harmless(why)),
         }
     }

@@ -10,6 +10,9 @@ use crate::cli::bench::load::VALUE_BYTES_MAX;
 use crate::cli::bench::place;
 use crate::cli::error::CliError;
 
+/// How many keys differ where nobody says.
+const DIFFER: [u64; 6] = [0, 1, 100, 1_000, 10_000, 100_000];
+
 const KEYS_MAX: u64 = 1_000_000_000;
 const NODES: std::ops::RangeInclusive<usize> = 2..=5;
 const REPEAT_MAX: u64 = 1_000;
@@ -80,7 +83,14 @@ fn checked(arguments: &Repair) -> Result<Plan, String> {
     if arguments.keys > KEYS_MAX {
         return Err(format!("--keys is {} and can be {KEYS_MAX} at most", arguments.keys));
     }
-    let differ = each(&arguments.differ, "--differ", |word| divergence(word, arguments.keys))?;
+    if arguments.cluster.is_empty() && !NODES.contains(&arguments.nodes) {
+        return Err(format!("--nodes is {} and wants 2 to 5: repair is between nodes", arguments.nodes));
+    }
+    let differ = if arguments.differ.is_empty() {
+        DIFFER.into_iter().filter(|differ| *differ <= arguments.keys).collect()
+    } else {
+        each(&arguments.differ, "--differ", |word| divergence(word, arguments.keys))?
+    };
     let named = |word: &str| Shape::ALL.into_iter().find(|shape| shape.word() == word);
     let shapes = each(&arguments.shape, "--shape", |word| {
         named(word).ok_or_else(|| format!("--shape is {word:?}: write random, cluster, missing or updated"))
@@ -140,9 +150,6 @@ fn isolation(word: &str) -> Result<Duration, String> {
 /// Where it is measured, and where the chart goes.
 fn places(arguments: &Repair, rtts: &[Duration], methods: &[Method]) -> Result<(), String> {
     if arguments.cluster.is_empty() {
-        if !NODES.contains(&arguments.nodes) {
-            return Err(format!("--nodes is {} and wants 2 to 5: repair is between nodes", arguments.nodes));
-        }
         if arguments.isolate.is_some() {
             return Err("--isolate goes with --cluster: own nodes are written to one by one".to_owned());
         }

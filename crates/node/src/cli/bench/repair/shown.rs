@@ -14,14 +14,10 @@ pub(crate) fn each(arguments: &Repair, rows: &mut Vec<Row>, row: Row) -> Result<
     } else if arguments.csv {
         output::print(csv(&row, rows.is_empty()))?;
     } else {
-        output::say(&format!(
-            "{} of {} differ ({}, {}): {:.1} ms",
-            row.cell.differ,
-            row.cell.keys,
-            row.cell.shape,
-            row.found_by(),
-            row.median("wall_ms")
-        ));
+        let found_by = row.found_by();
+        let how = if found_by.is_empty() { String::new() } else { format!(", {found_by}") };
+        let (cell, wall) = (&row.cell, row.median("wall_ms"));
+        output::say(&format!("{} of {} differ ({}{how}): {wall:.1} ms", cell.differ, cell.keys, cell.shape));
     }
     rows.push(row);
     Ok(())
@@ -74,9 +70,11 @@ pub(crate) fn table(screen: Screen, rows: &[Row]) -> String {
     );
     text.push_str(&screen.table(&HEADER, rows.iter().map(cells).collect()));
     text.push_str(
-        "to find: both directions until both sides know what differs; names: who holds what of it; total: whole\n\
-         frames, both directions, and what that is of the ideal (the keys and encoded siblings that each side\n\
-         lacked, nothing else); CPU: all nodes\n",
+        "empty: a node without data that is filled; method: how it was found (auto: nothing differed)\n\
+         trips: round trips until both sides know what differs; to find: the bytes of that, both ways\n\
+         names: who holds what of it; total: whole frames, both ways, and what that is of the ideal: the\n\
+         keys and encoded siblings that each side lacked, nothing else; wall: of the sessions, or with\n\
+         --cluster from the end of the drill until the roots are equal; CPU: of all nodes\n",
     );
     text
 }
