@@ -25,7 +25,7 @@ const LEVEL_BITS: u8 = 4;
 ///
 /// The tree cannot know what is stored: whoever changes an entry must call [`Tree::change`] in the same critical
 /// section. Memory is about 30 bytes a leaf and 36 for its cells of the sketch, which at 6 to 12 keys a leaf is 5.5 to
-/// 11 bytes a key. A tree grows and never shrinks; opening a store anew gives one of the right size.
+/// 11 bytes a key. A tree grows, and shrinks where most of its keys have gone, in steps that whoever keeps it takes.
 #[derive(Clone, Debug)]
 pub struct Tree {
     pub(crate) root: RangeDigest,

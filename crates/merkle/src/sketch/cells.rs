@@ -169,6 +169,27 @@ impl Sketch {
         self.runs.push(run);
     }
 
+    /// What leaves of one bit less need that is not kept: nothing in the same field, all cells in another.
+    pub(crate) fn fewer(&self, leaf_bits: u8) -> Cells {
+        let field = Field::of_leaves(leaf_bits);
+        Cells::empty(field, 0, if field == self.field { 0 } else { kept_cells(leaf_bits) })
+    }
+
+    /// Keeps what goes with leaves of so many bits, given what [`Sketch::fewer`] made, filled. Any first cells of a
+    /// sketch are a sketch, so in the same field the others are dropped.
+    pub(crate) fn put_fewer(&mut self, cells: Cells, leaf_bits: u8) {
+        if cells.field != self.field {
+            self.put_run(cells);
+            return;
+        }
+        let kept = kept_cells(leaf_bits);
+        self.runs.retain(|run| run.from < kept);
+        if let Some(last) = self.runs.last_mut() {
+            last.cells.truncate(kept - last.from);
+            last.cells.shrink_to_fit();
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.runs.last().map_or(0, Cells::end)
     }
