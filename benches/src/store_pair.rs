@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use merkle::Prefer;
 use model::{Entry, Key};
-use storage::{Engine, MemoryEngine, Store, ViewId};
+use storage::{Engine, Marks, MemoryEngine, Store, ViewId};
 
 use crate::{Cost, DIGEST_KEY, Differs, Pair, dot, entry, key, overwritten, search, value};
 
@@ -15,7 +15,7 @@ use crate::{Cost, DIGEST_KEY, Differs, Pair, dot, entry, key, overwritten, searc
 /// # Panics
 /// When the engine fails.
 pub fn open_store(engine: Arc<dyn Engine>) -> Store {
-    Store::open(engine, DIGEST_KEY, &mut |_| {}).unwrap()
+    Store::open(engine, DIGEST_KEY, Marks::default(), &mut |_| {}).unwrap()
 }
 
 /// Fills a store with keys numbered from 0 on and one value, which is durable afterwards.

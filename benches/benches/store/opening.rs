@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mangrove_benches::{DIGEST_KEY, dot, entry, key, value};
-use storage::{SledEngine, SledOptions, Store};
+use storage::{Marks, SledEngine, SledOptions, Store};
 
 /// How many keys, if the environment does not say.
 const KEYS: u64 = 1_000_000;
@@ -47,7 +47,7 @@ fn open(dir: &Path) -> (Store, Duration, Duration) {
     let began = Instant::now();
     let engine = SledEngine::open(dir, &SledOptions::default()).unwrap().engine;
     let engine_took = began.elapsed();
-    let store = Store::open(Arc::new(engine), DIGEST_KEY, &mut |_| {}).unwrap();
+    let store = Store::open(Arc::new(engine), DIGEST_KEY, Marks::default(), &mut |_| {}).unwrap();
     (store, engine_took, began.elapsed() - engine_took)
 }
 

@@ -11,7 +11,7 @@ use gossip::session::{Allowance, Begin, Ending, Session, SessionFrame, SessionId
 use gossip::time::Now;
 use merkle::Prefer;
 use model::{DigestKey, Dot, Entry, Expiry, Hlc, Key, NodeId, Sibling, WriterId};
-use storage::{MemoryEngine, Seq, Store};
+use storage::{Marks, MemoryEngine, Seq, Store};
 
 fn key(n: u64) -> Key {
     Key::new(format!("key {n}")).unwrap()
@@ -30,7 +30,8 @@ fn entry(n: u64, versions: u64) -> Entry {
 }
 
 fn store(rows: impl Iterator<Item = (u64, u64)>) -> Store {
-    let store = Store::open(Arc::new(MemoryEngine::new()), DigestKey([7; 32]), &mut |_| {}).unwrap();
+    let store = Store::open(Arc::new(MemoryEngine::new()), DigestKey([7; 32]), Marks::default(), &mut |_| {})
+        .unwrap();
     let rows: Vec<(Key, Entry)> = rows.map(|(n, version)| (key(n), entry(n, version))).collect();
     store.merge(&rows).unwrap();
     store

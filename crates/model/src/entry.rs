@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Context, DigestKey, Dot, Expiry, Hash, Key, canonical};
+use crate::{Context, DigestKey, Dot, Expiry, Hash, Hlc, Key, canonical};
 
 /// One of several concurrent values. Immutable; its hash covers everything in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +177,26 @@ impl Entry {
         self.last_expiry
     }
 
+    /// When a sibling expires next, or where there is none the entry: [`Expiry::NEVER`] if nothing of it does.
+    pub fn next_expiry(&self) -> Expiry {
+        let next = self.siblings.iter().map(Sibling::expiry).min();
+        let entry = Some(self.last_expiry).filter(|last| *last != Expiry::NONE_YET);
+        next.or(entry).unwrap_or(Expiry::NEVER)
+    }
+
+    /// Whether every dot it ever had has expired at this time: then it may be forgotten altogether.
+    pub fn is_over(&self, at: Hlc) -> bool {
+        self.last_expiry != Expiry::NONE_YET && self.last_expiry.is_over(at)
+    }
+
+    /// Takes out the siblings that have expired at this time, and says how many there were. Its context goes on to
+    /// cover them.
+    pub fn remove_expired(&mut self, at: Hlc) -> usize {
+        let before = self.siblings.len();
+        self.siblings.retain(|sibling| !sibling.expiry.is_over(at));
+        before - self.siblings.len()
+    }
+
     /// The sibling of the greatest dot: what a plain GET answers.
     pub fn winner(&self) -> Option<&Sibling> {
         self.siblings.last()
@@ -205,8 +225,12 @@ impl Entry {
     /// A client's write: everything that `seen` covers is replaced by `with`, or by nothing.
     ///
     /// `dot` is the write's own. It must be new: greater than every dot of its writer before. The
-    /// dot's expiry is that of `with`, and never for a deletion.
+    /// dot's expiry is that of `with`, and never for a deletion. Where `seen` covers dots that the entry has not
+    /// had, nobody here knows when they expire: never, then, or they could outlive what replaced them.
     pub fn write(&mut self, seen: &Context, dot: Dot, with: Option<Sibling>) {
+        if !self.context.includes(seen) {
+            self.last_expiry = Expiry::NEVER;
+        }
         self.siblings.retain(|s| !seen.covers(s.dot));
         self.context.merge(seen);
         self.context.insert(dot);
@@ -218,7 +242,7 @@ impl Entry {
     }
 
     /// Raises the floor of the context: see [`Context::raise_floor`].
-    pub fn raise_floor(&mut self, floor: crate::Hlc) {
+    pub fn raise_floor(&mut self, floor: Hlc) {
         self.context.raise_floor(floor);
     }
 

@@ -107,6 +107,11 @@ impl Expiry {
         (self != Self::NEVER).then_some(self.0)
     }
 
+    /// Whether it has come at this time. [`Expiry::NEVER`] never does.
+    pub fn is_over(self, at: Hlc) -> bool {
+        self != Self::NEVER && self.0 <= at
+    }
+
     pub(crate) const fn bits(self) -> u64 {
         self.0.as_u64()
     }
@@ -144,5 +149,8 @@ mod tests {
     fn never_is_the_greatest_expiry() {
         assert!(Expiry::NEVER > Expiry::at(Hlc::new(Hlc::MILLIS_MAX, 0)));
         assert!(Expiry::NONE_YET < Expiry::at(Hlc::new(1, 0)));
+        assert!(!Expiry::NEVER.is_over(Hlc::MAX));
+        let expiry = Expiry::at(Hlc::new(5, 1));
+        assert!(!expiry.is_over(Hlc::new(5, 0)) && expiry.is_over(Hlc::new(5, 1)));
     }
 }

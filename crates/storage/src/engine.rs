@@ -12,17 +12,20 @@ pub enum Space {
     Entries,
     /// Key to nothing: the live keys in key order, for listing.
     Names,
-    /// Time and key to nothing: what expires when. Kept for the expiry horizon.
+    /// Time, token and key to nothing: what expires when.
     Expiry,
     /// What the store notes about itself: little.
     Notes,
+    /// Time, token and key to nothing: the tombstones, by the newest dot that each has seen.
+    Tombstones,
 }
 
 impl Space {
     /// Every space, in the order of [`Space::index`].
-    pub const ALL: [Space; 4] = [Space::Entries, Space::Names, Space::Expiry, Space::Notes];
+    pub const ALL: [Space; 5] =
+        [Space::Entries, Space::Names, Space::Expiry, Space::Notes, Space::Tombstones];
 
-    /// A small number that never changes for a space: 0 to 3.
+    /// A small number that never changes for a space: 0 to 4.
     #[must_use]
     pub fn index(self) -> usize {
         match self {
@@ -30,6 +33,7 @@ impl Space {
             Space::Names => 1,
             Space::Expiry => 2,
             Space::Notes => 3,
+            Space::Tombstones => 4,
         }
     }
 }

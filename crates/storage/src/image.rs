@@ -13,7 +13,7 @@ use crate::engine::{Part, Visit};
 /// Keys up to so many bytes lie in the map itself.
 const SHORT_BYTES: usize = 31;
 /// So many first bytes of a value lie in the map itself, if it has as many.
-const HEAD_BYTES: usize = 16;
+const HEAD_BYTES: usize = 24;
 
 #[derive(Clone, Debug)]
 enum Name {
@@ -126,7 +126,7 @@ mod tests {
         for key in keys.iter().rev() {
             assert_eq!(image.insert(key, Bytes::from(key.clone())), None);
         }
-        for first in [0, 5, 15, 16, 17, 100] {
+        for first in [0, 5, 23, 24, 25, 100] {
             let mut seen = Vec::new();
             image.visit(Bound::Unbounded, Bound::Unbounded, Part::First(first), &mut |key, value| {
                 assert_eq!(value.get(..first.min(key.len())), key.get(..first.min(key.len())));

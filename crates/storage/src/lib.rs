@@ -34,6 +34,7 @@ pub use memory::MemoryEngine;
 pub use opening::{OpenedSled, SledOptions};
 pub use sled::SledEngine;
 pub use store::{
-    CORRUPT_LISTED_MAX, CorruptRecord, Counts, LIST_BYTES_MAX, MergedBatch, OpenReport, Page, RangeRows, Seq,
-    Store, StoreError, Stored, UpdateError, Updated, VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId,
+    Advance, CORRUPT_LISTED_MAX, CorruptRecord, Counts, Forgot, LIST_BYTES_MAX, Marks, MergedBatch,
+    OpenReport, Page, RangeRows, Seq, Store, StoreError, Stored, UpdateError, Updated, VIEW_CHANGES_MAX,
+    VIEWS_MAX, View, ViewId, Waiting,
 };

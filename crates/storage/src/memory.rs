@@ -18,7 +18,7 @@ pub struct MemoryEngine {
 
 #[derive(Debug, Default)]
 struct State {
-    live: [Image; 4],
+    live: [Image; 5],
     /// For each write since the last flush, what was there before it.
     unflushed: Vec<Undo>,
     fail_apply_after: Option<usize>,
@@ -112,12 +112,13 @@ impl MemoryEngine {
 
 impl State {
     fn image(&mut self, space: Space) -> &mut Image {
-        let [entries, names, expiry, notes] = &mut self.live;
+        let [entries, names, expiry, notes, tombstones] = &mut self.live;
         match space {
             Space::Entries => entries,
             Space::Names => names,
             Space::Expiry => expiry,
             Space::Notes => notes,
+            Space::Tombstones => tombstones,
         }
     }
 

@@ -41,10 +41,8 @@ const FLUSHES: &[u8] = b"flushes";
 #[derive(Debug)]
 pub struct SledEngine {
     db: Db,
-    entries: Tree,
-    names: Tree,
-    expiry: Tree,
-    notes: Tree,
+    /// In the order of [`Space::index`].
+    spaces: [Tree; 5],
     /// The bytes of large values: see `parts`.
     parts: Tree,
     meta: Tree,
@@ -78,32 +76,28 @@ impl SledEngine {
             .flush_every_ms(None);
         let open = || {
             let db = config.open()?;
-            let trees =
-                ["entries", "names", "expiry", "notes", "parts", "meta"].map(|name| db.open_tree(name));
-            let [entries, names, expiry, notes, parts, meta] = trees;
+            let names = ["entries", "names", "expiry", "notes", "tombstones", "parts", "meta"];
+            let [entries, names, expiry, notes, tombstones, parts, meta] =
+                names.map(|name| db.open_tree(name));
             let (parts, meta) = (parts?, meta?);
             let last_part = parts.last()?.and_then(|(key, _)| read_part_key(&key));
             let flushes =
                 meta.get(FLUSHES)?.and_then(|v| Some(u64::from_be_bytes(v.as_ref().try_into().ok()?)));
-            Ok((db, [entries?, names?, expiry?, notes?], parts, meta, last_part, flushes))
+            Ok((db, [entries?, names?, expiry?, notes?, tombstones?], parts, meta, last_part, flushes))
         };
-        let (db, [entries, names, expiry, notes], parts, meta, last_part, flushes) =
-            match catch_unwind(AssertUnwindSafe(open)) {
-                Ok(opened) => opened.map_err(unopened)?,
-                Err(panic) => {
-                    return Err(Unopened::Damaged(format!("sled panicked: {}", panic_text(&*panic))));
-                }
-            };
+        let (db, spaces, parts, meta, last_part, flushes) = match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(opened) => opened.map_err(unopened)?,
+            Err(panic) => {
+                return Err(Unopened::Damaged(format!("sled panicked: {}", panic_text(&*panic))));
+            }
+        };
 
         let (commit, flushes_made) = Commit::open(dir, dir.join("db"), dir.join("blobs")).map_err(refused)?;
         let flushes_held = flushes.unwrap_or(0);
         let rolled_back = (flushes_held < flushes_made).then_some(RolledBack { flushes_held, flushes_made });
         let engine = SledEngine {
             db,
-            entries,
-            names,
-            expiry,
-            notes,
+            spaces,
             parts,
             meta,
             commit: Mutex::new(commit.after(flushes_held)),
@@ -115,11 +109,13 @@ impl SledEngine {
     }
 
     fn space(&self, space: Space) -> &Tree {
+        let [entries, names, expiry, notes, tombstones] = &self.spaces;
         match space {
-            Space::Entries => &self.entries,
-            Space::Names => &self.names,
-            Space::Expiry => &self.expiry,
-            Space::Notes => &self.notes,
+            Space::Entries => entries,
+            Space::Names => names,
+            Space::Expiry => expiry,
+            Space::Notes => notes,
+            Space::Tombstones => tombstones,
         }
     }
 

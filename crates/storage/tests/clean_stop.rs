@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::*;
 use model::{Entry, Key};
-use storage::{Batch, Engine, MemoryEngine, Part, SledEngine, SledOptions, Space, Store};
+use storage::{Batch, Engine, Marks, MemoryEngine, Part, SledEngine, SledOptions, Space, Store};
 
 const AT: &[u8] = b"clean stop";
 
@@ -59,7 +59,8 @@ fn note(engine: &MemoryEngine) -> Option<Bytes> {
 fn a_clean_stop_spares_the_verification_once() {
     let (engine, map) = stopped();
     let mut told = Vec::new();
-    let store = Store::open(engine.clone(), DIGEST_KEY, &mut |entries| told.push(entries)).unwrap();
+    let store =
+        Store::open(engine.clone(), DIGEST_KEY, Marks::default(), &mut |entries| told.push(entries)).unwrap();
     check(&store, &map, false);
     assert!(told.is_sorted() && told.last() == Some(&3_000));
     // Gone before anything can be written, durably.
@@ -125,7 +126,7 @@ fn a_changed_note_is_not_believed() {
     }
     // Of another cluster's store: checked with another key.
     engine.damage(Space::Notes, AT, Some(good));
-    let other = Store::open(engine, model::DigestKey([8; 32]), &mut |_| {}).unwrap();
+    let other = Store::open(engine, model::DigestKey([8; 32]), Marks::default(), &mut |_| {}).unwrap();
     assert!(other.opened().verified && other.failure().is_some());
 }
 

@@ -186,6 +186,37 @@ fn many_keys_come_and_go(engine: &dyn Engine) {
     assert_eq!(all(engine, Space::Entries), expected.into_iter().collect::<Vec<_>>());
 }
 
+/// How an index is worked off: its first rows are read and removed until there are none, while others come behind.
+fn first_rows_are_taken_until_none_is_left(engine: &dyn Engine) {
+    for space in [Space::Expiry, Space::Tombstones] {
+        (0..500_u32).for_each(|i| put(engine, space, &i.to_be_bytes(), b""));
+        let (mut taken, mut next) = (Vec::new(), 500_u32);
+        loop {
+            let mut first = Vec::new();
+            let mut visit = |key: &[u8], _: &[u8]| {
+                first.push(key.to_vec());
+                if first.len() < 7 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            };
+            engine.range(space, Bound::Unbounded, Bound::Unbounded, Part::First(0), &mut visit).unwrap();
+            if first.is_empty() {
+                break;
+            }
+            let mut batch = Batch::new();
+            for key in &first {
+                batch.remove(space, &key[..]);
+            }
+            if next < 600 {
+                batch.put(space, next.to_be_bytes(), &b""[..]);
+                next += 1;
+            }
+            engine.apply(&batch).unwrap();
+            taken.extend(first);
+        }
+        let expected: Vec<Vec<u8>> = (0..next).map(|i| i.to_be_bytes().to_vec()).collect();
+        assert!(taken == expected && next > 550);
+    }
+}
+
 fn threads_see_their_own_writes(engine: &dyn Engine) {
     std::thread::scope(|scope| {
         for thread in 0..4_u8 {
@@ -288,6 +319,7 @@ suite! {
     a_value_can_grow_and_shrink,
     first_bytes_are_at_least_those_asked_for,
     many_keys_come_and_go,
+    first_rows_are_taken_until_none_is_left,
     threads_see_their_own_writes,
     readers_never_see_half_a_value,
     random_batches_equal_a_map,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::*;
 use merkle::{Frozen, ViewLost};
-use storage::{Engine, MemoryEngine, Space, Store, StoreError, UpdateError};
+use storage::{Engine, Marks, MemoryEngine, Space, Store, StoreError, UpdateError};
 
 fn filled() -> (Arc<MemoryEngine>, Store) {
     let engine = Arc::new(MemoryEngine::new());
@@ -155,7 +155,7 @@ fn a_panic_in_a_decision_stops_the_store() {
 #[test]
 fn a_record_of_another_digest_key_is_damaged() {
     let (engine, _) = filled();
-    let store = Store::open(engine, model::DigestKey([8; 32]), &mut |_| {}).unwrap();
+    let store = Store::open(engine, model::DigestKey([8; 32]), Marks::default(), &mut |_| {}).unwrap();
     assert_eq!(store.opened().corrupt_count, 50);
     assert_eq!(store.opened().corrupt.len(), 50);
     assert_stopped(&store, "50 records are damaged");

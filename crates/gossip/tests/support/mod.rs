@@ -17,7 +17,7 @@ use gossip::wire::{self, Frame};
 use model::{ClusterId, Context, DigestKey, Dot, Entry, Expiry, Hlc, Key, NodeId, WriterId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use storage::{MemoryEngine, Seq, Store};
+use storage::{Marks, MemoryEngine, Seq, Store};
 
 pub const DIGEST_KEY: DigestKey = DigestKey([7; 32]);
 const START_MS: u64 = 1_700_000_000_000;
@@ -153,7 +153,7 @@ impl Cluster {
     pub fn start(&mut self, meta: Meta, engine: Arc<MemoryEngine>) {
         self.lives += 1;
         let life = WriterId(self.lives);
-        let store = Store::open(engine.clone(), DIGEST_KEY, &mut |_| {}).unwrap();
+        let store = Store::open(engine.clone(), DIGEST_KEY, Marks::default(), &mut |_| {}).unwrap();
         let clock = TestClock(RefCell::new(Clock::new(Hlc::new(self.now().wall_ms, 0))));
         let node = meta.node;
         let stamp = clock.tick(self.now().wall_ms).unwrap();

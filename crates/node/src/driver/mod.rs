@@ -47,7 +47,7 @@ use gossip::time::Now;
 use gossip::wire::WIRE_VERSION;
 use http_api::RouterOptions;
 use model::{Hlc, TokenKey, WriterId};
-use storage::{Flusher, SledEngine, SledOptions, Store};
+use storage::{Flusher, Marks, SledEngine, SledOptions, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -401,6 +401,7 @@ impl Node {
     /// Opens the store, saying how far it is; the second is whether records were lost.
     async fn open_store(&self, meta: &Meta) -> Result<(Arc<Store>, bool), Fatal> {
         let (dir, key, present) = (self.files.engine(), meta.digest_key.clone(), Arc::clone(&self.present));
+        let marks = Marks { watermark: meta.stability.watermark, horizon: meta.stability.horizon };
         let path = self.files.path();
         let opened = tokio::task::spawn_blocking(move || {
             present.set_looking("opening the store".into());
@@ -414,7 +415,7 @@ impl Node {
             let mut progress = |entries: u64| {
                 present.set_looking(format!("opening the store: {entries} entries read"));
             };
-            let store = Store::open(Arc::new(sled.engine), key, &mut progress)
+            let store = Store::open(Arc::new(sled.engine), key, marks, &mut progress)
                 .map_err(|error| unusable(error.to_string()))?;
             Ok::<_, Fatal>((Arc::new(store), lost))
         });

@@ -74,7 +74,7 @@ fn a_large_value_without_all_its_parts_is_damaged_and_never_missing() {
     assert!(matches!(engine.get(Space::Entries, b"k"), Err(EngineError::Damaged { .. })));
     engine.parts.insert(&key, &part).unwrap();
     assert!(engine.get(Space::Entries, b"k").unwrap().is_some());
-    engine.entries.insert(b"k", &[9, 9]).unwrap();
+    engine.space(Space::Entries).insert(b"k", &[9, 9]).unwrap();
     assert!(matches!(engine.get(Space::Entries, b"k"), Err(EngineError::Damaged { .. })));
 }
 

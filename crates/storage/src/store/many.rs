@@ -6,7 +6,7 @@ use merkle::{Frozen, FrozenView, ViewLost, VisitMany};
 
 use super::views::View;
 use crate::engine::{Part, Space};
-use crate::store::{State, record};
+use crate::store::{Purged, State, record};
 
 /// Live entries read in one critical section, those between the ranges included.
 const ROWS_A_LOCK: usize = 1024;
@@ -78,13 +78,18 @@ impl View<'_> {
             if end == reading.at.span {
                 return Ok(true);
             }
-            self.read_neighbours(reading, end)?;
+            self.read_neighbours(reading, end, &state.purged)?;
         }
         Ok(false)
     }
 
     /// Reads spans that lie close together, up to `end`, in one scan.
-    fn read_neighbours(&self, reading: &mut Reading<'_>, end: usize) -> Result<(), ViewLost> {
+    fn read_neighbours(
+        &self,
+        reading: &mut Reading<'_>,
+        end: usize,
+        purged: &Purged,
+    ) -> Result<(), ViewLost> {
         let ends =
             (reading.spans.get(reading.at.span), end.checked_sub(1).and_then(|e| reading.spans.get(e)));
         let (Some((first, _)), Some((_, last))) = ends else { return Ok(()) };
@@ -94,20 +99,20 @@ impl View<'_> {
         let mut room = [0; 8];
         let to = record::past_token(*last, &mut room);
         let (mut is_damaged, mut is_cut) = (false, false);
-        let mut take = |key: &[u8], value: &[u8]| {
-            let (Some((token, key)), Some(digest)) =
-                (record::read_entry_key(key), record::read_digest(value))
+        let mut take = |at: &[u8], value: &[u8]| {
+            let (Some((token, key)), Some(head)) = (record::read_entry_key(at), record::read_head(value))
             else {
                 is_damaged = true;
                 return ControlFlow::Break(());
             };
+            let digest = (!head.has_left(at, purged)).then_some(head.digest);
             if reading.take(token, key, digest) {
                 return ControlFlow::Continue(());
             }
             is_cut = true;
             ControlFlow::Break(())
         };
-        let part = Part::First(record::DIGEST_BYTES);
+        let part = Part::First(record::HEAD_BYTES);
         let scan = self.engine().range(Space::Entries, from, to, part, &mut take);
         match scan {
             Ok(()) if is_damaged => return Err(self.unreadable("a record is cut short")),
@@ -137,13 +142,14 @@ impl Reading<'_> {
         end
     }
 
-    /// Takes one row. False, with the place to go on from put down, when no more may be read.
-    fn take(&mut self, token: u64, key: &[u8], digest: u128) -> bool {
+    /// Takes one row, without a digest if it is not in the tree. False, with the place to go on from put down, when
+    /// no more may be read.
+    fn take(&mut self, token: u64, key: &[u8], digest: Option<u128>) -> bool {
         while self.spans.get(self.at.span).is_some_and(|(_, last)| token > *last) {
             self.at = Place { span: self.at.span + 1, after: None };
         }
         let is_inside = self.spans.get(self.at.span).is_some_and(|(first, _)| token >= *first);
-        if is_inside {
+        if let Some(digest) = digest.filter(|_| is_inside) {
             (self.visit)(self.at.span, token, key, digest);
             self.visits_left = self.visits_left.saturating_sub(1);
         }

@@ -3,10 +3,11 @@
 use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
-use model::{Entry, Key};
+use model::{Entry, Hlc, Key, Merged};
 
-use crate::engine::{Batch, Part, Space};
-use crate::store::{Held, Seq, State, Store, StoreError, growth, record};
+use crate::engine::{Part, Space};
+use crate::store::change::{Section, Was};
+use crate::store::{Held, Purged, Seq, Store, StoreError, record};
 
 /// Entries merged in one critical section at most. A client's write may have to wait for one section: for about
 /// 2 ms on the engine on disk.
@@ -41,29 +42,26 @@ struct Incoming<'a> {
     record: Bytes,
 }
 
-/// What becomes of one key.
-pub(super) struct Change<'a> {
-    pub(super) key: &'a Key,
-    pub(super) token: u64,
-    pub(super) before: Option<u128>,
-    /// None where it is removed.
-    pub(super) after: Option<u128>,
-    /// None where there was nothing.
-    pub(super) was_live: Option<bool>,
-    pub(super) is_live: bool,
-}
-
-/// The writes of a section, and the changes that they make.
-#[derive(Default)]
-struct Section<'a> {
-    records: Vec<(Box<[u8]>, Bytes)>,
-    changes: Vec<Change<'a>>,
+impl Incoming<'_> {
+    /// The entry without its siblings that have expired, if there are any.
+    fn without_expired(&self, horizon: Hlc) -> Option<Entry> {
+        let has_any = self.entry.siblings().iter().any(|sibling| sibling.expiry().is_over(horizon));
+        has_any.then(|| {
+            let mut entry = self.entry.clone();
+            entry.remove_expired(horizon);
+            entry
+        })
+    }
 }
 
 impl Store {
     /// Merges entries from elsewhere. Entries of one key are merged in their order; of several keys, in the order
     /// of tokens within each part of the batch that goes into one critical section (some hundred entries). No limit
     /// is applied to them. Fastest where a batch has hundreds of entries in token order.
+    ///
+    /// Siblings whose expiry lies at or under the horizon are not taken, and an entry whose last expiry lies there is
+    /// not where nothing is held; else its context is, for it says what was replaced. A tombstone whose context lies
+    /// at or under the watermark is taken, and stays out of the tree.
     ///
     /// # Errors
     /// When the store could not; a part of the batch may have been merged.
@@ -105,20 +103,19 @@ impl Store {
 
     /// Merges what goes into one critical section, and says how many clashes there were.
     fn merge_section(&self, incoming: &[Incoming<'_>], changed: &mut [bool]) -> Result<usize, StoreError> {
-        let mut section = Section { records: Vec::with_capacity(incoming.len()), ..Section::default() };
+        let mut section = Section::with_room(incoming.len());
         let (mut ahead, mut clashes) = (Ahead::default(), 0);
         let mut state = self.lock_to_write()?;
+        let horizon = self.marks().horizon;
         for of_key in incoming.chunk_by(|a, b| a.at == b.at) {
             let Some(first) = of_key.first() else { continue };
             let held = self.read_ascending(&mut ahead, first.key, &first.at)?;
-            clashes += self.merge_key(held, of_key, &mut section, changed);
+            clashes += self.merge_key(held, of_key, (horizon, &state.purged), &mut section, changed);
         }
         if section.changes.is_empty() {
             return Ok(clashes);
         }
-        let batch = section.batch();
-        self.engine.apply(&batch).map_err(|error| self.stop(&format!("a write failed: {error}")))?;
-        self.take_in(&mut state, &section.changes)?;
+        self.commit(&mut state, section)?;
         drop(state);
         Ok(clashes)
     }
@@ -128,22 +125,29 @@ impl Store {
         &self,
         held: Held,
         of_key: &[Incoming<'a>],
+        (horizon, purged): (Hlc, &Purged),
         section: &mut Section<'a>,
         changed: &mut [bool],
     ) -> usize {
-        let (before, was_live) = (held.digest, held.digest.map(|_| !held.entry.siblings().is_empty()));
-        let (mut now, mut digest, mut as_it_came, mut clashes) = (held.entry, before, None, 0);
-        for theirs in of_key {
-            if theirs.digest == digest || theirs.digest.is_none() {
+        let Some(first) = of_key.first() else { return 0 };
+        let was = Was::of(&held, &first.at, purged);
+        let (mut now, mut digest) = self.settled(held, horizon, first.key);
+        let (mut as_it_came, mut clashes) = (None, 0);
+        for theirs in of_key.iter().filter(|theirs| theirs.digest.is_some()) {
+            if theirs.digest == digest {
                 continue;
             }
-            let outcome = if digest.is_none() {
-                // Merged into nothing, it is what comes of it.
-                as_it_came = Some(theirs);
-                now = theirs.entry.clone();
-                model::Merged { changed: true, clashes: 0 }
+            let trimmed = theirs.without_expired(horizon);
+            let entry = trimmed.as_ref().unwrap_or(theirs.entry);
+            let outcome = if digest.is_some() {
+                now.merge(entry)
+            } else if entry.is_over(horizon) {
+                Merged::default()
             } else {
-                now.merge(theirs.entry)
+                // Merged into nothing, it is what comes of it.
+                as_it_came = trimmed.is_none().then_some(theirs);
+                now = entry.clone();
+                Merged { changed: true, clashes: 0 }
             };
             clashes += outcome.clashes;
             if outcome.changed {
@@ -156,37 +160,31 @@ impl Store {
                 }
             }
         }
-        let (Some(after), Some(first)) = (digest.filter(|_| digest != before), of_key.first()) else {
+        if digest == was.digest {
             return clashes;
-        };
-        let record = match as_it_came {
-            Some(came) if came.digest == digest => came.record.clone(),
-            _ => record::write(&now, after).into(),
-        };
-        section.records.push((first.at.clone(), record));
-        let is_live = !now.siblings().is_empty();
-        let (key, token, after) = (first.key, first.token, Some(after));
-        section.changes.push(Change { key, token, before, after, was_live, is_live });
+        }
+        let next = digest.map(|digest| {
+            let record = match as_it_came {
+                Some(came) if came.digest == Some(digest) => came.record.clone(),
+                _ => record::write(&now, digest).into(),
+            };
+            (&now, digest, record)
+        });
+        section.replace((first.key, first.token, &first.at), was, next, purged);
         clashes
     }
 
-    /// Moves tree, counts and views along with what was just applied, and numbers it: the last number.
-    pub(super) fn take_in(&self, state: &mut State, changes: &[Change<'_>]) -> Result<Seq, StoreError> {
-        for change in changes {
-            state.tree.change(change.token, change.before, change.after);
-            if let Some(was_live) = change.was_live {
-                *state.counts.of(was_live) -= 1;
-            }
-            if change.after.is_some() {
-                *state.counts.of(change.is_live) += 1;
-            }
-            for view in state.views.values_mut() {
-                view.record(change.token, change.key.as_bytes(), change.before, change.after);
-            }
+    /// What is held, and its digest, without what the horizon has passed and [`Store::advance`] has not come to.
+    fn settled(&self, held: Held, horizon: Hlc, key: &Key) -> (Entry, Option<u128>) {
+        let Held { digest, mut entry, .. } = held;
+        if entry.is_over(horizon) {
+            return (Entry::default(), None);
         }
-        let seq = self.count(changes.len() as u64);
-        self.grow(state, growth::entries_a_section(changes.len()))?;
-        Ok(seq)
+        if entry.remove_expired(horizon) == 0 {
+            return (entry, digest);
+        }
+        let digest = entry.digest(key, &self.digest_key);
+        (entry, Some(digest))
     }
 
     /// Reads a record in the critical section, where each key read lies behind the one before.
@@ -227,33 +225,6 @@ fn section_len(batch: &[(Key, Entry)]) -> usize {
         before < BYTES_A_SECTION
     };
     batch.iter().take(ROWS_A_SECTION).take_while(fits).count()
-}
-
-impl Section<'_> {
-    /// The writes, in the order that makes any prefix harmless: see [`Store`]. Names ascend, and so do entries.
-    fn batch(&mut self) -> Batch {
-        let (mut come, mut gone) = (Vec::new(), Vec::new());
-        for change in &self.changes {
-            match (change.was_live.unwrap_or(false), change.is_live) {
-                (false, true) => come.push(change.key.as_bytes()),
-                (true, false) => gone.push(change.key.as_bytes()),
-                _ => {}
-            }
-        }
-        come.sort_unstable();
-        gone.sort_unstable();
-        let mut batch = Batch::with_room(come.len() + self.records.len() + gone.len());
-        for name in come {
-            batch.put(Space::Names, name, Bytes::new());
-        }
-        for (at, record) in self.records.drain(..) {
-            batch.put(Space::Entries, at, record);
-        }
-        for name in gone {
-            batch.remove(Space::Names, name);
-        }
-        batch
-    }
 }
 
 /// What is known of the records behind the place that was read last. Where a node is filled anew, one question

@@ -1,13 +1,17 @@
 //! The store: entries, names, tree and counts, kept in step.
 
 mod bulk;
+mod change;
 mod error;
 mod growth;
+mod indexes;
 mod list;
 mod many;
+mod marks;
 mod merge;
 mod note;
 mod open;
+mod purge;
 mod record;
 mod rest;
 mod scan;
@@ -20,11 +24,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use merkle::{FrozenView, RangeDigest, Tree};
 use model::{DigestKey, Entry, Key};
 
-use crate::engine::{Batch, Engine, Space};
+use crate::engine::{Engine, Space};
 pub use bulk::{RangeRows, Stored};
+use change::{Section, Tally, Was};
 pub use error::{StoreError, UpdateError};
 pub use list::{LIST_BYTES_MAX, Page};
-use merge::Change;
+pub use marks::{Advance, Forgot, Marks, Waiting};
+use marks::{Purged, SharedMarks};
 pub use merge::MergedBatch;
 pub use open::{CORRUPT_LISTED_MAX, CorruptRecord, OpenReport};
 use rest::Rest;
@@ -40,7 +46,7 @@ pub struct Seq(pub u64);
 pub struct Counts {
     /// Entries with at least one sibling, expired ones included.
     pub keys: u64,
-    /// Entries without siblings.
+    /// Entries without siblings that the watermark has not passed.
     pub tombstones: u64,
 }
 
@@ -60,8 +66,11 @@ pub struct Updated {
 /// One mutex is the critical section of every write: read, decide, write, update the tree and every
 /// open view. Reads of single keys do not take it. Nothing is durable before a flush: see [`Seq`].
 ///
-/// A write puts a live key's name before its entry, and removes a name after the entry: whatever prefix
-/// of that survives a crash, every live key has its name. A name without a live entry is harmless.
+/// A write puts a live key's name and the rows of indexes before its entry, and removes those that it no longer needs
+/// after the entry: whatever prefix of that survives a crash, none is missing. One too many is harmless.
+///
+/// Tree, sketch and count are a function of the entries and of how far [`Store::advance`] has come, and of nothing
+/// else: a tombstone whose context lies at or under the watermark is in the engine, but not in them.
 pub struct Store {
     engine: Arc<dyn Engine>,
     digest_key: DigestKey,
@@ -72,28 +81,25 @@ pub struct Store {
     /// Held while the engine flushes.
     flushing: Mutex<()>,
     failure: OnceLock<Arc<str>>,
+    marks: SharedMarks,
     report: OpenReport,
 }
 
 /// What changes with each write, in step.
 struct State {
     tree: Tree,
-    counts: Counts,
+    tally: Tally,
+    purged: Purged,
     views: BTreeMap<ViewId, FrozenView>,
     views_made: u64,
 }
 
-/// What was there before a write.
-#[derive(Clone, Copy)]
-struct Was {
-    digest: Option<u128>,
-    live: bool,
-}
-
-/// A record as it was read: none where there is none.
+/// A record as it was read: no digest where there is none.
 struct Held {
     digest: Option<u128>,
     entry: Entry,
+    /// Of the record, in bytes.
+    record_len: usize,
 }
 
 impl Store {
@@ -122,21 +128,21 @@ impl Store {
         let token = key.token().0;
         let at = record::entry_key(token, key.as_bytes());
         let held = self.read(key, &at)?;
-        let was = Was { digest: held.digest, live: !held.entry.siblings().is_empty() };
+        let was = Was::of(&held, &at, &state.purged);
         let unchanged = |entry| Updated { entry, seq: self.counted(), changed: false };
         let Some(next) = decide(held.entry).map_err(UpdateError::Decision)? else {
             return Ok(unchanged(self.read(key, &at)?.entry));
         };
-        match self.replace(&mut state, (key, token, at), was, &next)? {
+        match self.replace(&mut state, (key, token, &at), was, &next)? {
             Some(seq) => Ok(Updated { entry: next, seq, changed: true }),
             None => Ok(unchanged(next)),
         }
     }
 
-    /// How many keys and tombstones there are.
+    /// How many keys and tombstones are in the tree.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.lock().counts
+        self.lock().tally.counts()
     }
 
     /// The digest of everything, as of now. Members compare it; people are shown
@@ -245,55 +251,30 @@ impl Store {
             self.stop(&format!("the record of {key} is damaged: {why}"));
             StoreError::Corrupt { key: key.clone(), why }
         })?;
-        Ok(Held { digest: Some(digest), entry })
+        Ok(Held { digest: Some(digest), entry, record_len: record.len() })
     }
 
     /// Writes `next` where `was` is, unless they are the same, and moves everything along with it.
     fn replace(
         &self,
         state: &mut State,
-        (key, token, at): (&Key, u64, Box<[u8]>),
+        place: (&Key, u64, &[u8]),
         was: Was,
         next: &Entry,
     ) -> Result<Option<Seq>, StoreError> {
-        let digest = (!next.is_blank()).then(|| next.digest(key, &self.digest_key));
+        let digest = (!next.is_blank()).then(|| next.digest(place.0, &self.digest_key));
         if digest == was.digest {
             return Ok(None);
         }
-        let batch = writes(key, at, was, next, digest);
-        self.engine.apply(&batch).map_err(|error| self.stop(&format!("a write failed: {error}")))?;
-        let (was_live, is_live) = (was.digest.map(|_| was.live), !next.siblings().is_empty());
-        let change = Change { key, token, before: was.digest, after: digest, was_live, is_live };
-        self.take_in(state, &[change]).map(Some)
-    }
-}
-
-/// The writes that turn one record into another, in the order that makes any prefix harmless.
-fn writes(key: &Key, at: Box<[u8]>, was: Was, next: &Entry, digest: Option<u128>) -> Batch {
-    let is_live = !next.siblings().is_empty();
-    let mut batch = Batch::new();
-    if is_live && !was.live {
-        batch.put(Space::Names, key.as_bytes(), &b""[..]);
-    }
-    match digest {
-        Some(digest) => batch.put(Space::Entries, at, record::write(next, digest)),
-        None => batch.remove(Space::Entries, at),
-    };
-    if was.live && !is_live {
-        batch.remove(Space::Names, key.as_bytes());
-    }
-    batch
-}
-
-impl Counts {
-    /// Where entries with siblings, or those without, are counted.
-    fn of(&mut self, live: bool) -> &mut u64 {
-        if live { &mut self.keys } else { &mut self.tombstones }
+        let next = digest.map(|digest| (next, digest, record::write(next, digest).into()));
+        let mut section = Section::with_room(1);
+        section.replace(place, was, next, &state.purged);
+        self.commit(state, section).map(Some)
     }
 }
 
 impl Held {
     fn nothing() -> Held {
-        Held { digest: None, entry: Entry::default() }
+        Held { digest: None, entry: Entry::default(), record_len: 0 }
     }
 }

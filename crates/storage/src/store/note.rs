@@ -7,20 +7,24 @@
 use std::sync::PoisonError;
 
 use merkle::RangeDigest;
-use model::DigestKey;
+use model::{DigestKey, Hlc, KEY_BYTES_MAX};
 
 use crate::engine::{Batch, Engine, Space};
-use crate::store::{Counts, Store, StoreError};
+use crate::store::{Purged, Store, StoreError, Tally, Waiting};
 
 /// Where it lies.
 const AT: &[u8] = b"clean stop";
-const FORM: &[u8; 8] = b"MGVSTOP1";
+const FORM: &[u8; 8] = b"MGVSTOP2";
+/// The longest engine key.
+const AT_BYTES_MAX: usize = 8 + KEY_BYTES_MAX;
 
 /// What a store held at a clean stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) root: RangeDigest,
-    pub(super) counts: Counts,
+    pub(super) tally: Tally,
+    /// How far tombstones had left the tree.
+    pub(super) purged: Purged,
 }
 
 impl Note {
@@ -31,15 +35,19 @@ impl Note {
         (note.form(digest_key) == *bytes).then_some(note)
     }
 
-    /// Form (8), keys (8), tombstones (8), entries (8), sum (16), all big endian; BLAKE3 keyed with the digest key
-    /// over that (32).
+    /// Form (8); keys, tombstones and their bytes, purged tombstones and theirs, entries in the tree (8 each); sum
+    /// (16); of the place the time (8), whether it is within that time (1) and if so the engine key (to the end), all
+    /// big endian; BLAKE3 keyed with the digest key over that (32).
     fn form(&self, digest_key: &DigestKey) -> Vec<u8> {
-        let mut out = Vec::with_capacity(80);
+        let mut out = Vec::with_capacity(128);
         out.extend_from_slice(FORM);
-        for number in [self.counts.keys, self.counts.tombstones, self.root.count] {
-            out.extend_from_slice(&number.to_be_bytes());
-        }
+        let Waiting { tombstones, tombstone_bytes, purged, purged_bytes } = self.tally.waiting;
+        let numbers = [self.tally.keys, tombstones, tombstone_bytes, purged, purged_bytes, self.root.count];
+        numbers.iter().for_each(|number| out.extend_from_slice(&number.to_be_bytes()));
         out.extend_from_slice(&self.root.sum.to_be_bytes());
+        out.extend_from_slice(&self.purged.time.as_u64().to_be_bytes());
+        out.push(u8::from(self.purged.at.is_some()));
+        out.extend_from_slice(self.purged.at.as_deref().unwrap_or(&[]));
         let check = blake3::keyed_hash(&digest_key.0, &out);
         out.extend_from_slice(check.as_bytes());
         out
@@ -47,13 +55,31 @@ impl Note {
 }
 
 fn parse(bytes: &[u8]) -> Option<Note> {
-    let (keys, rest) = bytes.strip_prefix(FORM)?.split_first_chunk::<8>()?;
-    let (tombstones, rest) = rest.split_first_chunk::<8>()?;
-    let (count, rest) = rest.split_first_chunk::<8>()?;
-    let (sum, _check) = rest.split_first_chunk::<16>()?;
-    let counts = Counts { keys: u64::from_be_bytes(*keys), tombstones: u64::from_be_bytes(*tombstones) };
-    let root = RangeDigest { count: u64::from_be_bytes(*count), sum: u128::from_be_bytes(*sum) };
-    (counts.keys.checked_add(counts.tombstones) == Some(root.count)).then_some(Note { root, counts })
+    let mut rest = bytes.strip_prefix(FORM)?;
+    let mut number = || {
+        let (number, behind) = rest.split_first_chunk::<8>()?;
+        rest = behind;
+        Some(u64::from_be_bytes(*number))
+    };
+    let keys = number()?;
+    let waiting = Waiting {
+        tombstones: number()?,
+        tombstone_bytes: number()?,
+        purged: number()?,
+        purged_bytes: number()?,
+    };
+    let count = number()?;
+    let sum = u128::from(number()?) << 64 | u128::from(number()?);
+    let time = Hlc::from_u64(number()?);
+    let (place, _check) = rest.split_last_chunk::<32>()?;
+    let at = match place.split_first()? {
+        (0, []) => None,
+        (1, at) if at.len() <= AT_BYTES_MAX => Some(at.into()),
+        _ => return None,
+    };
+    let root = RangeDigest { count, sum };
+    let note = Note { root, tally: Tally { keys, waiting }, purged: Purged { time, at } };
+    (keys.checked_add(waiting.tombstones) == Some(count)).then_some(note)
 }
 
 /// Takes the note out of the engine; durable with the next flush.
@@ -76,7 +102,7 @@ impl Store {
     pub fn note_clean_stop(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.lock_to_write()?;
-        let note = Note { root: state.tree.root(), counts: state.counts };
+        let note = Note { root: state.tree.root(), tally: state.tally, purged: state.purged.clone() };
         let mut batch = Batch::new();
         batch.put(Space::Notes, AT, note.form(&self.digest_key));
         self.engine.apply(&batch).map_err(|error| self.stop(&format!("a write failed: {error}")))?;

@@ -2,29 +2,32 @@
 
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use merkle::Tree;
 use model::{DigestKey, Key};
 
 use crate::engine::{Batch, Engine, EngineError, Part, Space};
+use crate::store::marks::SharedMarks;
 use crate::store::note::{self, Note};
 use crate::store::scan::{Look, Pass, scan};
-use crate::store::{State, Store, StoreError, record};
+use crate::store::{Marks, Purged, Seq, State, Store, StoreError, indexes, record};
 
 /// At most so many damaged records are named; all are counted.
 pub const CORRUPT_LISTED_MAX: usize = 100;
 /// The part of the token space that is counted first to size the tree: 1 in 256.
 const SAMPLE_LAST_TOKEN: u64 = u64::MAX >> 8;
+/// Entries that leave in one call while opening.
+const ENTRIES_A_CALL: usize = 1024;
 
 /// What opening a store found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenReport {
     /// Sound records read.
     pub entries: u64,
-    /// Whether each record was proven by its digest, and names were compared with live keys. Otherwise the last
-    /// stop was clean, and the digests were found to add up to what was there then.
+    /// Whether each record was proven by its digest, and names and indexes were compared with the entries. Otherwise
+    /// the last stop was clean, and the digests were found to add up to what was there then.
     pub verified: bool,
     /// The first damaged records. If there are any, the store takes no writes.
     pub corrupt: Vec<CorruptRecord>,
@@ -35,6 +38,10 @@ pub struct OpenReport {
     pub names_removed: u64,
     /// Live keys that had no name: given one. Never happens by a crash; something was lost.
     pub names_added: u64,
+    /// Rows of indexes that a crash had left without an entry: removed.
+    pub rows_removed: u64,
+    /// Entries' rows that were not in their index: added. Never happens by a crash; something was lost.
+    pub rows_added: u64,
 }
 
 /// A record that is not what was written.
@@ -52,11 +59,11 @@ impl fmt::Display for CorruptRecord {
     }
 }
 
-/// How many keys, and the sum of their tokens: equal for equal sets, whatever their order.
+/// How many numbers, tokens of keys for one, and their sum: equal for equal sets, whatever their order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fingerprint {
-    keys: u64,
-    tokens: u128,
+    count: u64,
+    sum: u128,
 }
 
 impl Store {
@@ -64,7 +71,10 @@ impl Store {
     /// the number of entries read so far.
     ///
     /// After a clean stop (see [`Store::note_clean_stop`]) only the digests are read, and must add up to what the
-    /// store held then. Otherwise each record is verified, and names are compared with the live keys.
+    /// store held then. Otherwise each record is verified, and names and indexes are compared with the entries.
+    ///
+    /// `marks` are those that the node has on its disk. The store is opened as [`Store::advance`] would leave it:
+    /// what has expired has left, and tombstones that the watermark has passed are in the engine only.
     ///
     /// Damaged records do not make this fail. They are in [`Store::opened`], and the store then takes no
     /// writes and says why: what it lacks must come from other members first.
@@ -75,13 +85,15 @@ impl Store {
     pub fn open(
         engine: Arc<dyn Engine>,
         digest_key: DigestKey,
+        marks: Marks,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Store, StoreError> {
-        let pass = match pass_by_note(&*engine, &digest_key, progress) {
-            Some(pass) => pass,
+        let (pass, purged) = match pass_by_note(&*engine, &digest_key, marks, progress) {
+            Some(by_note) => by_note,
             None => {
-                let tree = Tree::with_keys(estimate_entries(&*engine));
-                scan(&*engine, &digest_key, Look::Verify, tree, progress)
+                let (tree, purged) =
+                    (Tree::with_keys(estimate_entries(&*engine)), Purged::whole(marks.watermark));
+                (scan(&*engine, &digest_key, Look::Verify, (tree, &purged), progress), purged)
             }
         };
         progress(pass.report.entries);
@@ -93,29 +105,38 @@ impl Store {
         if damaged.is_none() {
             if pass.report.verified {
                 pass.put_names_right(&*engine, &digest_key)?;
+                pass.put_indexes_right(&*engine, &digest_key)?;
             }
             note::forget(&*engine)?;
         }
-        let Pass { tree, counts, report, .. } = pass;
+        let Pass { tree, tally, report, .. } = pass;
         tracing::info!(entries = report.entries, verified = report.verified, "the store is open");
         let store = Store {
             engine,
             digest_key,
-            state: Mutex::new(State { tree, counts, views: Default::default(), views_made: 0 }),
+            state: Mutex::new(State { tree, tally, purged, views: Default::default(), views_made: 0 }),
             written: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             rest: Default::default(),
             flushing: Mutex::new(()),
             failure: OnceLock::new(),
+            marks: SharedMarks::new(marks),
             report,
         };
         match damaged {
             Some(reason) => drop(store.stop(&reason)),
-            // What a killed process had written may be in the system's memory only; from here on it is
-            // shown, so it must be durable.
-            None => store.engine.flush().map_err(|error| store.stop(&format!("a flush failed: {error}")))?,
+            None => store.begin(marks)?,
         }
         Ok(store)
+    }
+
+    /// Does what the marks ask for, and flushes: what a killed process had written may be in the system's memory
+    /// only, and from here on it is shown.
+    fn begin(&self, marks: Marks) -> Result<(), StoreError> {
+        while !self.advance(marks, ENTRIES_A_CALL)?.done {}
+        self.make_durable(Seq(0))?;
+        self.written.store(0, Ordering::SeqCst);
+        Ok(())
     }
 }
 
@@ -133,24 +154,30 @@ fn estimate_entries(engine: &dyn Engine) -> u64 {
     seen.saturating_mul(256)
 }
 
-/// The quick way: if there is a note of a clean stop, and all that it says is there.
-fn pass_by_note(engine: &dyn Engine, digest_key: &DigestKey, progress: &mut dyn FnMut(u64)) -> Option<Pass> {
-    let note = Note::read(engine, digest_key)?;
+/// The quick way: if there is a note of a clean stop, and all that it says is there. With it, how far tombstones had
+/// left the tree then, which is not further than the watermark unless somebody has put an older one back.
+fn pass_by_note(
+    engine: &dyn Engine,
+    digest_key: &DigestKey,
+    marks: Marks,
+    progress: &mut dyn FnMut(u64),
+) -> Option<(Pass, Purged)> {
+    let note = Note::read(engine, digest_key).filter(|note| note.purged.time <= marks.watermark)?;
     let tree = Tree::with_keys(note.root.count);
-    let mut pass = scan(engine, digest_key, Look::Digests, tree, progress);
+    let mut pass = scan(engine, digest_key, Look::Digests, (tree, &note.purged), progress);
     if pass.tree.root() != note.root || pass.report.corrupt_count > 0 {
         tracing::warn!("the records are not those of the last clean stop: each is verified");
         return None;
     }
-    pass.counts = note.counts;
-    Some(pass)
+    pass.tally = note.tally;
+    Some((pass, note.purged))
 }
 
 impl Pass {
     /// A crash leaves names of keys that are not live, at worst. Names are put right only when their
     /// number or the sum of their tokens shows that they are not those of the live keys.
     fn put_names_right(&mut self, engine: &dyn Engine, digest_key: &DigestKey) -> Result<(), StoreError> {
-        if self.named.as_ref().map_err(EngineError::clone)? == &self.live {
+        if self.found.as_ref().map_err(EngineError::clone)?.names == self.wanted.names {
             return Ok(());
         }
         self.report.names_removed = remove_stale_names(engine, digest_key)?;
@@ -160,6 +187,17 @@ impl Pass {
             added = self.report.names_added,
             "names were put right"
         );
+        Ok(())
+    }
+
+    /// The same of indexes: a crash leaves rows that go with no entry, at worst.
+    fn put_indexes_right(&mut self, engine: &dyn Engine, digest_key: &DigestKey) -> Result<(), StoreError> {
+        if self.found.as_ref().map_err(EngineError::clone)?.rows == self.wanted.rows {
+            return Ok(());
+        }
+        let (removed, added) = indexes::put_right(engine, digest_key)?;
+        (self.report.rows_removed, self.report.rows_added) = (removed, added);
+        tracing::warn!(removed, added, "the indexes by time were put right");
         Ok(())
     }
 }
@@ -202,7 +240,7 @@ fn add_missing_names(engine: &dyn Engine, digest_key: &DigestKey) -> Result<u64,
 
 /// Calls `visit` for each key of a space, a few hundred at a time and outside the engine's scan, so that
 /// it may call the engine.
-fn for_each_key(
+pub(super) fn for_each_key(
     engine: &dyn Engine,
     space: Space,
     visit: &mut dyn FnMut(&[u8]) -> Result<(), EngineError>,
@@ -232,14 +270,14 @@ fn for_each_key(
 }
 
 impl Fingerprint {
-    pub(super) fn add(&mut self, token: u64) {
-        self.keys += 1;
-        self.tokens += u128::from(token);
+    pub(super) fn add(&mut self, number: u64) {
+        self.count += 1;
+        self.sum += u128::from(number);
     }
 
     pub(super) fn add_all(&mut self, others: &Fingerprint) {
-        self.keys += others.keys;
-        self.tokens += others.tokens;
+        self.count += others.count;
+        self.sum += others.sum;
     }
 }
 

@@ -61,12 +61,12 @@ mod tests {
     use model::DigestKey;
 
     use super::*;
-    use crate::MemoryEngine;
+    use crate::{Marks, MemoryEngine};
 
     #[test]
     fn no_write_is_slept_through() {
         let engine = Arc::new(MemoryEngine::new());
-        let store = Arc::new(Store::open(engine, DigestKey([7; 32]), &mut |_| {}).unwrap());
+        let store = Arc::new(Store::open(engine, DigestKey([7; 32]), Marks::default(), &mut |_| {}).unwrap());
         let (ring, rung) = mpsc::channel();
         store.on_write_after_rest(Box::new(move || ring.send(()).unwrap()));
         let (go, goes) = mpsc::channel::<()>();

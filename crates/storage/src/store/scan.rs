@@ -1,4 +1,4 @@
-//! One pass over all entries and names, by several threads: what opening a store is about.
+//! One pass over all entries, names and indexes, by several threads: what opening a store is about.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,8 +9,10 @@ use merkle::Tree;
 use model::{DigestKey, Key};
 
 use crate::engine::{Engine, EngineError, Part, Space};
+use crate::store::change::Standing;
+use crate::store::indexes::{self, Times};
 use crate::store::open::{Fingerprint, OpenReport};
-use crate::store::{Counts, record};
+use crate::store::{Purged, Tally, record};
 
 /// The token space is read in so many slices, by whichever thread is free.
 const SLICES: usize = 256;
@@ -24,7 +26,7 @@ const CHUNKS_WAITING_MAX: usize = 16;
 /// How closely records are looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
-    /// Each is read whole and proven by its digest; names are added up, too.
+    /// Each is read whole and proven by its digest; names and indexes are added up, too.
     Verify,
     /// Their digests are read and added up.
     Digests,
@@ -34,26 +36,39 @@ pub(super) enum Look {
 pub(super) struct Pass {
     pub(super) tree: Tree,
     /// Zero after [`Look::Digests`], and so are the fingerprints.
-    pub(super) counts: Counts,
+    pub(super) tally: Tally,
     pub(super) report: OpenReport,
-    /// Of the live keys' tokens: compared with that of the names.
-    pub(super) live: Fingerprint,
-    pub(super) named: Result<Fingerprint, EngineError>,
+    /// What there should be.
+    pub(super) wanted: Prints,
+    /// What there is.
+    pub(super) found: Result<Prints, EngineError>,
+}
+
+/// What goes with the records.
+#[derive(Debug, Default)]
+pub(super) struct Prints {
+    /// Of the live keys' tokens.
+    pub(super) names: Fingerprint,
+    /// Of the rows of indexes.
+    pub(super) rows: Fingerprint,
 }
 
 /// What a thread has read of a slice.
 #[derive(Default)]
 struct Chunk {
+    /// Sound records.
+    records: u64,
+    /// Of those that are in the tree.
     digests: Vec<(u64, u128)>,
-    counts: Counts,
-    live: Fingerprint,
+    tally: Tally,
+    wanted: Prints,
     /// Where each damaged record stands, and what is wrong with it.
     corrupt: Vec<(Box<[u8]>, String)>,
 }
 
 enum Told {
     Entries(Chunk),
-    Named(Result<Fingerprint, EngineError>),
+    Found(Result<Prints, EngineError>),
     /// Behind this place nothing can be read.
     Unreadable(Box<[u8]>, EngineError),
 }
@@ -62,23 +77,24 @@ struct Reader<'a> {
     engine: &'a dyn Engine,
     digest_key: &'a DigestKey,
     look: Look,
+    purged: &'a Purged,
     next_slice: AtomicUsize,
     stopped: AtomicBool,
 }
 
-/// Reads everything into `tree`, which is empty. `progress` is called now and then with the number of entries.
+/// Reads everything into `tree`, which is empty, but tombstones behind `purged`. `progress` is called now and then with the number of entries.
 pub(super) fn scan(
     engine: &dyn Engine,
     digest_key: &DigestKey,
     look: Look,
-    tree: Tree,
+    (tree, purged): (Tree, &Purged),
     progress: &mut dyn FnMut(u64),
 ) -> Pass {
     let report = OpenReport { verified: look == Look::Verify, ..OpenReport::default() };
-    let (counts, live, named) = (Counts::default(), Fingerprint::default(), Ok(Fingerprint::default()));
-    let mut pass = Pass { tree, counts, report, live, named };
-    let reader =
-        Reader { engine, digest_key, look, next_slice: AtomicUsize::new(0), stopped: AtomicBool::new(false) };
+    let (wanted, found) = (Prints::default(), Ok(Prints::default()));
+    let mut pass = Pass { tree, tally: Tally::default(), report, wanted, found };
+    let (next_slice, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let reader = Reader { engine, digest_key, look, purged, next_slice, stopped };
     let (mut corrupt, mut unreadable) = (Vec::new(), None);
     thread::scope(|scope| {
         let (tell, told) = sync_channel(CHUNKS_WAITING_MAX);
@@ -94,7 +110,7 @@ pub(super) fn scan(
                     corrupt.extend(chunk.corrupt);
                     progress(pass.report.entries);
                 }
-                Told::Named(named) => pass.named = named,
+                Told::Found(found) => pass.found = found,
                 Told::Unreadable(at, error) => {
                     let why = format!("nothing behind this record can be read: {error}");
                     let first = unreadable.take().filter(|(known, _)| *known <= at);
@@ -114,17 +130,17 @@ impl Pass {
         for (token, digest) in &chunk.digests {
             self.tree.change(*token, None, Some(*digest));
         }
-        self.report.entries += chunk.digests.len() as u64;
-        self.counts.keys += chunk.counts.keys;
-        self.counts.tombstones += chunk.counts.tombstones;
-        self.live.add_all(&chunk.live);
+        self.report.entries += chunk.records;
+        self.tally.add_all(&chunk.tally);
+        self.wanted.names.add_all(&chunk.wanted.names);
+        self.wanted.rows.add_all(&chunk.wanted.rows);
     }
 }
 
 impl Reader<'_> {
     /// Ends when there is nothing left to read, or nobody listens.
-    fn run(&self, names_too: bool, tell: &SyncSender<Told>) {
-        if names_too && self.look == Look::Verify && tell.send(Told::Named(self.names())).is_err() {
+    fn run(&self, prints_too: bool, tell: &SyncSender<Told>) {
+        if prints_too && self.look == Look::Verify && tell.send(Told::Found(self.prints())).is_err() {
             return;
         }
         while !self.stopped.load(Ordering::Relaxed) {
@@ -140,12 +156,12 @@ impl Reader<'_> {
         let (first, next) = ([slice], slice.checked_add(1).map(|next| [next]));
         let from = if slice == 0 { Bound::Unbounded } else { Bound::Included(&first[..]) };
         let to = next.as_ref().map_or(Bound::Unbounded, |next| Bound::Excluded(&next[..]));
-        let part = if self.look == Look::Verify { Part::Whole } else { Part::First(record::DIGEST_BYTES) };
+        let part = if self.look == Look::Verify { Part::Whole } else { Part::First(record::HEAD_BYTES) };
         let mut visit = |at: &[u8], value: &[u8]| {
             self.record(at, value, &mut chunk);
             last.clear();
             last.extend_from_slice(at);
-            if chunk.digests.len() + chunk.corrupt.len() >= ENTRIES_A_CHUNK {
+            if chunk.records as usize + chunk.corrupt.len() >= ENTRIES_A_CHUNK {
                 unheard = tell.send(Told::Entries(std::mem::take(&mut chunk))).is_err();
             }
             if unheard { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -161,26 +177,33 @@ impl Reader<'_> {
 
     fn record(&self, at: &[u8], value: &[u8], chunk: &mut Chunk) {
         let read = match self.look {
-            Look::Digests => record::read_entry_key(at).zip(record::read_digest(value)).map_or_else(
+            Look::Digests => record::read_entry_key(at).zip(record::read_head(value)).map_or_else(
                 || Err("it is cut short".to_owned()),
-                |((token, _), digest)| Ok((token, digest, false)),
+                |((token, _), head)| Ok((token, Standing::of(head.digest, head.leaves, at, 0, self.purged))),
             ),
             Look::Verify => record::read_scanned_key(at).and_then(|(token, key)| {
                 let (digest, entry) = record::read(&key, value, self.digest_key)?;
-                let live = !entry.siblings().is_empty();
-                *chunk.counts.of(live) += 1;
-                Ok((token, digest, live))
+                let times = Times::of(&entry);
+                times.add_to(&mut chunk.wanted.rows, token);
+                let standing = Standing::of(digest, times.leaves, at, value.len(), self.purged);
+                chunk.tally.enter(standing);
+                if standing.is_live() {
+                    chunk.wanted.names.add(token);
+                }
+                Ok((token, standing))
             }),
         };
         match read {
-            Ok((token, digest, live)) => {
-                chunk.digests.push((token, digest));
-                if live {
-                    chunk.live.add(token);
-                }
+            Ok((token, standing)) => {
+                chunk.records += 1;
+                chunk.digests.extend(standing.in_tree().map(|digest| (token, digest)));
             }
             Err(why) => chunk.corrupt.push((at.into(), why)),
         }
+    }
+
+    fn prints(&self) -> Result<Prints, EngineError> {
+        Ok(Prints { names: self.names()?, rows: indexes::fingerprint(self.engine)? })
     }
 
     fn names(&self) -> Result<Fingerprint, EngineError> {

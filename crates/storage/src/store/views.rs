@@ -5,7 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use merkle::{Cells, Frozen, FrozenEntry, FrozenView, Opening, Overlay, Prefix, RangeDigest, ViewLost};
 
 use crate::engine::{Engine, Part, Space};
-use crate::store::{Seq, State, Store, StoreError, record};
+use crate::store::{Purged, Seq, State, Store, StoreError, record};
 
 /// So many views may be open at once.
 pub const VIEWS_MAX: usize = 16;
@@ -73,12 +73,12 @@ impl View<'_> {
         read(&state, view)
     }
 
-    /// Visits about `rows_max` live entries, and gives the last token whose keys were all visited. Call it in
+    /// Visits about `rows_max` entries that are in the tree now, and gives the last token whose keys were all visited. Call it in
     /// the critical section.
     fn visit_live(
         &self,
-        first: u64,
-        last: u64,
+        purged: &Purged,
+        (first, last): (u64, u64),
         after: Option<(u64, &[u8])>,
         rows_max: usize,
         visit: &mut dyn FnMut(u64, &[u8], u128),
@@ -89,9 +89,8 @@ impl View<'_> {
         let from = after_key.as_deref().map_or(Bound::Included(&first_key[..]), Bound::Excluded);
         let mut room = [0; 8];
         let to = record::past_token(last, &mut room);
-        let mut visit = |key: &[u8], value: &[u8]| {
-            let (Some((token, key)), Some(digest)) =
-                (record::read_entry_key(key), record::read_digest(value))
+        let mut visit = |at: &[u8], value: &[u8]| {
+            let (Some((token, key)), Some(head)) = (record::read_entry_key(at), record::read_head(value))
             else {
                 cut_short = true;
                 return ControlFlow::Break(());
@@ -105,10 +104,12 @@ impl View<'_> {
                 return ControlFlow::Break(());
             }
             rows += 1;
-            visit(token, key, digest);
+            if !head.has_left(at, purged) {
+                visit(token, key, head.digest);
+            }
             ControlFlow::Continue(())
         };
-        let part = Part::First(record::DIGEST_BYTES);
+        let part = Part::First(record::HEAD_BYTES);
         let scan = self.store.engine.range(Space::Entries, from, to, part, &mut visit);
         match scan {
             Ok(()) if !cut_short => Ok(up_to),
@@ -159,10 +160,11 @@ impl Frozen for View<'_> {
         // Each turn is a critical section of its own; the view makes them one instant.
         while page.len() < limit && first <= last {
             let wanted = limit - page.len();
-            let up_to = self.with(|_, view| {
+            let up_to = self.with(|state, view| {
                 let mut rows: Vec<FrozenEntry> = Vec::new();
                 let mut collect = |token, key: &[u8], digest| rows.push((token, key.into(), digest));
-                let up_to = self.visit_live(first, last, after, wanted.min(ROWS_A_LOCK), &mut collect)?;
+                let rows_max = wanted.min(ROWS_A_LOCK);
+                let up_to = self.visit_live(&state.purged, (first, last), after, rows_max, &mut collect)?;
                 let mut overlay = Overlay::new(view, first, up_to, after, wanted)?;
                 for (token, key, digest) in &rows {
                     if overlay.live(*token, key, *digest).is_break() {
@@ -191,7 +193,7 @@ impl Frozen for View<'_> {
         let mut first = after.map_or(first, |(token, _)| token);
         let mut left = limit;
         while left > 0 && first <= last {
-            let up_to = self.with(|_, view| {
+            let up_to = self.with(|state, view| {
                 view.root()?;
                 if view.changed_in(first, last).next().is_some() {
                     return Ok(None);
@@ -202,7 +204,8 @@ impl Frozen for View<'_> {
                         visit(token, key, digest);
                     }
                 };
-                self.visit_live(first, last, after, limit.min(ROWS_A_LOCK), &mut visit_some).map(Some)
+                let rows_max = limit.min(ROWS_A_LOCK);
+                self.visit_live(&state.purged, (first, last), after, rows_max, &mut visit_some).map(Some)
             })?;
             let Some(up_to) = up_to else {
                 let rest = self.entries(first, last, after, left)?;
@@ -231,11 +234,11 @@ impl Frozen for View<'_> {
     }
 
     fn digest_of(&self, token: u64, key: &[u8]) -> Result<Option<u128>, ViewLost> {
-        self.with(|_, view| {
+        self.with(|state, view| {
             let at = record::entry_key(token, key);
             let mut now = None;
             let mut visit = |_: &[u8], value: &[u8]| {
-                now = Some(record::read_digest(value));
+                now = Some(record::read_head(value));
                 ControlFlow::Break(())
             };
             let bound = Bound::Included(&at[..]);
@@ -243,12 +246,15 @@ impl Frozen for View<'_> {
                 Space::Entries,
                 bound,
                 bound,
-                Part::First(record::DIGEST_BYTES),
+                Part::First(record::HEAD_BYTES),
                 &mut visit,
             );
             let why = match (scan, now) {
                 (Ok(()), None) => return view.digest_now_to_then(token, key, None),
-                (Ok(()), Some(Some(digest))) => return view.digest_now_to_then(token, key, Some(digest)),
+                (Ok(()), Some(Some(head))) => {
+                    let now = (!head.has_left(&at, &state.purged)).then_some(head.digest);
+                    return view.digest_now_to_then(token, key, now);
+                }
                 (Ok(()), Some(None)) => "a record is cut short".to_owned(),
                 (Err(error), _) => error.to_string(),
             };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use merkle::RangeDigest;
 use model::{Context, DigestKey, Dot, Entry, Expiry, Hlc, Key, Sibling, WriterId};
-use storage::{Counts, Engine, Store};
+use storage::{Counts, Engine, Marks, Store};
 
 pub const DIGEST_KEY: DigestKey = DigestKey([7; 32]);
 
@@ -18,7 +18,7 @@ pub fn key(text: impl AsRef<[u8]>) -> Key {
 }
 
 pub fn open(engine: Arc<dyn Engine>) -> Store {
-    Store::open(engine, DIGEST_KEY, &mut |_| {}).unwrap()
+    Store::open(engine, DIGEST_KEY, Marks::default(), &mut |_| {}).unwrap()
 }
 
 pub fn dot(time: u64, writer: u64) -> Dot {

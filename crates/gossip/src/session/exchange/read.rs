@@ -56,13 +56,15 @@ mod tests {
 
     use bytes::Bytes;
     use model::{Context, DigestKey, Dot, Entry, Expiry, Hlc, Sibling, WriterId};
-    use storage::MemoryEngine;
+    use storage::{Marks, MemoryEngine};
 
     use super::*;
 
     #[test]
     fn keys_in_disorder_are_read_as_well() {
-        let store = Store::open(Arc::new(MemoryEngine::new()), DigestKey([7; 32]), &mut |_| {}).unwrap();
+        let store =
+            Store::open(Arc::new(MemoryEngine::new()), DigestKey([7; 32]), Marks::default(), &mut |_| {})
+                .unwrap();
         let mut entry = Entry::default();
         entry.write(&Context::default(), Dot { hlc: Hlc::new(1, 0), writer: WriterId(1) }, None);
         let mut places = Vec::new();
@@ -78,7 +80,9 @@ mod tests {
 
     #[test]
     fn both_ways_give_the_same() {
-        let store = Store::open(Arc::new(MemoryEngine::new()), DigestKey([7; 32]), &mut |_| {}).unwrap();
+        let store =
+            Store::open(Arc::new(MemoryEngine::new()), DigestKey([7; 32]), Marks::default(), &mut |_| {})
+                .unwrap();
         let mut rows: Vec<(u64, Key)> =
             (0..600).map(|n| Key::new(format!("key {n}")).unwrap()).map(|key| (key.token().0, key)).collect();
         rows.sort();
