@@ -7,6 +7,7 @@
 //!   critical section. Frozen views for sessions. A failed write or flush, or a damaged record, stops all
 //!   writing for good and says why; nothing is ever answered as if it had not happened.
 //! * [`Flusher`]: group commit.
+//! * [`Quarantine`]: what a node that was behind alone still had.
 //! * [`small_file`] and [`DataDir`]: the rest of what a node keeps on disk.
 //!
 //! No clock, no randomness and, but for the flusher's one thread and those that read while opening, no task.
@@ -22,6 +23,7 @@ mod mark;
 mod memory;
 mod opening;
 mod parts;
+mod quarantine;
 mod sled;
 pub mod small_file;
 mod store;
@@ -32,6 +34,7 @@ pub use flusher::{Flusher, WhenDurable};
 pub use loss::{forget_losses, move_aside};
 pub use memory::MemoryEngine;
 pub use opening::{OpenedSled, SledOptions};
+pub use quarantine::{Quarantine, QuarantineError, Quarantined, read_quarantine};
 pub use sled::SledEngine;
 pub use store::{
     Advance, CORRUPT_LISTED_MAX, CorruptRecord, Counts, Forgot, LIST_BYTES_MAX, Marks, MergedBatch,
