@@ -14,6 +14,7 @@
 //! | [`roster`] | who belongs |
 //! | [`founding`] | how a node without a cluster comes to one |
 //! | [`pace`] | how fast repair may go |
+//! | [`stability`] | what every member is known to hold, and what may be forgotten |
 //! | [`promise`] | removing a member that is down, by promises |
 //! | [`clock`] | the hybrid logical clock |
 //! | [`meta`] | what a node must remember of itself and its cluster |
@@ -30,5 +31,6 @@ pub mod promise;
 pub mod roster;
 pub mod rumor;
 pub mod session;
+pub mod stability;
 pub mod time;
 pub mod wire;

@@ -112,6 +112,18 @@ impl Entry {
                 .collect(),
         })
     }
+
+    /// All that this entry says, whether or not a replica with this summary lacks any of it: siblings whose dots it
+    /// holds are named only. Blank for a blank entry.
+    pub fn word_for(&self, theirs: &Summary) -> Delta {
+        let held = |s: &Sibling| theirs.siblings.iter().any(|(dot, _)| *dot == s.dot());
+        let say = |s: &Sibling| match held(s) {
+            true => DeltaSibling::Known(s.dot()),
+            false => DeltaSibling::Full(s.clone()),
+        };
+        let siblings = self.siblings().iter().map(say).collect();
+        Delta { context: self.context().clone(), last_expiry: self.last_expiry(), siblings }
+    }
 }
 
 impl Delta {

@@ -1,0 +1,80 @@
+//! Forgetting deletes safely: what every member is known to hold, and what follows from that. Pure parts that know
+//! nothing of sessions, stores or timers; [`crate::core`] puts them to work.
+//!
+//! A *summary vector* says of each member up to which of its times this node durably holds all that it held (Golding,
+//! "A Weak-Consistency Architecture for Distributed Information Services", 1992). Members publish theirs; from all of
+//! them each member reckons the *watermark*, at or under which every write is known to every member. Tombstones there
+//! may go, contexts are folded there, and what somebody alone brings back from there was replaced long ago.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `vector` | the summary vector, and steps of time |
+//! | `published` | what members publish of themselves, and its form on the wire |
+//! | `watermark` | the watermark, and whom it waits for |
+//! | `horizon` | the expiry horizon |
+//! | `behind` | whether a node holds less than it should |
+//! | `judge` | which siblings of what comes are taken |
+
+mod behind;
+mod horizon;
+mod judge;
+mod published;
+#[cfg(test)]
+mod tests;
+mod vector;
+mod watermark;
+
+use model::{Hlc, NodeId};
+use serde::{Deserialize, Serialize};
+use storage::Marks;
+
+pub use behind::Cause;
+pub use horizon::{Elapsed, majority};
+pub use judge::{Judge, Judged, Ruling, Terms, rumor, split, without};
+pub use published::{Publications, Published, SAID_COMPONENTS_MAX, Said};
+pub use vector::{STEP_MS, Vector, in_steps, step};
+pub use watermark::{Reckoned, Waits, reckon};
+
+/// What of all this a member must remember across restarts. On disk before it is used or told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Every dot at or under it is known to every member. Never falls.
+    pub watermark: Hlc,
+    /// What expires at or under it has expired for everybody. Never falls.
+    pub horizon: Hlc,
+    /// Of each other member, removed ones too: up to which of its times all that it held is durably held here.
+    pub vector: Vector,
+    /// This node's own time at its last adoption: of another roster, or a new life.
+    pub adopted: Hlc,
+    /// The own component as it was last published.
+    pub published: Hlc,
+    /// From a start until one completed session: the own component as the disk said that it was last published (H25).
+    pub unproven: Option<Hlc>,
+    /// Why the node is behind, if it is.
+    pub behind: Option<Cause>,
+}
+
+impl Kept {
+    /// Watermark and horizon together.
+    pub fn marks(&self) -> Marks {
+        Marks { watermark: self.watermark, horizon: self.horizon }
+    }
+
+    /// A new life begins at `at`, its own time: an adoption. Until a session has completed no more is believed of the
+    /// own component than what the disk says was last published; of several lives in a row without one, the first's.
+    pub fn begin_life(&mut self, at: Hlc) {
+        self.adopted = self.adopted.max(at);
+        self.unproven.get_or_insert(self.published);
+    }
+
+    /// Records were found lost: nothing is claimed any more of what others held (H17).
+    pub fn lost_records(&mut self) {
+        self.vector = Vector::default();
+        self.behind.get_or_insert(Cause::Lost);
+    }
+
+    /// This node's vector over all members of the roster, its own component among them.
+    pub fn complete(&self, me: NodeId, own: Hlc, roster: &crate::roster::Roster) -> Vector {
+        self.vector.complete(me, own, roster)
+    }
+}

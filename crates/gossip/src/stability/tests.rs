@@ -1,0 +1,565 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::{Context, Dot, Entry, Expiry, Hlc, Sibling, Summary, WriterId};
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+use crate::roster::{Add, Removal, Roster};
+
+fn id(n: u64) -> NodeId {
+    NodeId(n)
+}
+
+fn at(seconds: u64) -> Hlc {
+    Hlc::new(seconds * 1_000, 0)
+}
+
+fn dot(seconds: u64, writer: u64) -> Dot {
+    Dot { hlc: at(seconds), writer: WriterId(writer) }
+}
+
+fn roster(members: u64) -> Roster {
+    let mut roster = Roster::default();
+    for n in 1..=members {
+        let add = Add { at: Hlc::new(n, 0), sponsor: id(1), name: format!("n{n}") };
+        roster.add(id(n), add).unwrap();
+    }
+    roster
+}
+
+fn vector(components: &[(u64, u64)]) -> Vector {
+    components.iter().map(|(member, seconds)| (id(*member), at(*seconds))).collect()
+}
+
+fn published(roster: &Roster, adopted: u64, own: u64, components: &[(u64, u64)]) -> Published {
+    Published { at: at(own), roster: roster.version(), adopted: at(adopted), vector: vector(components) }
+}
+
+/// An entry of these siblings, each seen by all later ones or concurrent to them; the context covers `seen` too.
+fn entry(siblings: &[Dot], seen: &[Dot]) -> Entry {
+    let mut context = Context::default();
+    siblings.iter().chain(seen).for_each(|dot| context.insert(*dot));
+    let mut made: Vec<Sibling> = siblings
+        .iter()
+        .map(|dot| Sibling::new(*dot, Bytes::from(format!("{dot}")), None, Expiry::NEVER))
+        .collect();
+    made.sort_by_key(Sibling::dot);
+    Entry::from_parts(context, made, Expiry::NEVER).unwrap()
+}
+
+fn all_of(entry: &Entry) -> model::Delta {
+    entry.word_for(&Summary::default())
+}
+
+#[test]
+fn time_goes_in_steps_of_ten_seconds() {
+    assert_eq!(step(Hlc::new(29_999, 7)), at(20));
+    assert_eq!(step(at(30)), at(30));
+    assert_eq!(step(Hlc::new(9_999, u16::MAX)), Hlc::ZERO);
+}
+
+#[test]
+fn components_begin_with_the_add_and_only_rise() {
+    let roster = roster(3);
+    let mut own = Vector::default();
+    assert_eq!(own.of(id(3), &roster), Hlc::new(3, 0), "H11: a joiner does not put anybody behind");
+    own.merge(&vector(&[(1, 50), (2, 60), (9, 70)]), &roster);
+    own.merge(&vector(&[(1, 40), (2, 65)]), &roster);
+    assert_eq!((own.get(id(1)), own.get(id(2)), own.get(id(9))), (at(50), at(65), Hlc::ZERO));
+    let complete = own.complete(id(1), at(99), &roster);
+    assert_eq!(complete.iter().map(|(_, at)| at).collect::<Vec<_>>(), [at(99), at(65), Hlc::new(3, 0)]);
+    assert_eq!(complete.least(), Hlc::new(3, 0));
+}
+
+#[test]
+fn the_later_publication_stands() {
+    let roster = roster(2);
+    let mut known = Publications::default();
+    assert!(known.take(id(1), published(&roster, 10, 20, &[(1, 20), (2, 5)])));
+    assert!(!known.take(id(1), published(&roster, 10, 20, &[(1, 20), (2, 9)])));
+    assert!(known.take(id(1), published(&roster, 30, 40, &[(1, 40), (2, 5)])));
+    assert_eq!(known.get(id(1)).unwrap().adopted, at(30));
+}
+
+#[test]
+fn what_is_said_is_heard_under_the_same_roster_and_no_other() {
+    let (three, four) = (roster(3), roster(4));
+    let of = published(&three, 35, 40, &[(1, 30), (2, 40), (3, 1_000_000)]);
+    let said = Said::of(&three, three.version(), id(2), &of).unwrap();
+    assert_eq!(said.hear(&three, three.version()), Some((id(2), of.clone())));
+    assert_eq!(said.hear(&four, four.version()), None);
+    assert_eq!(Said::of(&four, four.version(), id(2), &of), None);
+    let stranger = Said::of(&three, three.version(), id(9), &of);
+    assert_eq!(stranger, None);
+    // An own component that is not the time itself, an adoption in the time to come.
+    let wrong = published(&three, 35, 40, &[(1, 30), (2, 41), (3, 1)]);
+    assert_eq!(Said::of(&three, three.version(), id(2), &wrong).unwrap().hear(&three, three.version()), None);
+    let wrong = published(&three, 45, 40, &[(1, 30), (2, 40), (3, 1)]);
+    assert_eq!(Said::of(&three, three.version(), id(2), &wrong).unwrap().hear(&three, three.version()), None);
+}
+
+fn known(of: &[(u64, Published)]) -> Publications {
+    let mut known = Publications::default();
+    for (member, published) in of {
+        known.take(id(*member), published.clone());
+    }
+    known
+}
+
+#[test]
+fn the_watermark_is_the_least_component_of_all() {
+    let roster = roster(3);
+    let full = [
+        (1, published(&roster, 5, 95, &[(1, 95), (2, 80), (3, 70)])),
+        (2, published(&roster, 6, 91, &[(1, 90), (2, 91), (3, 66)])),
+        (3, published(&roster, 7, 99, &[(1, 71), (2, 72), (3, 99)])),
+    ];
+    let own = Vector::default();
+    let reckoned = reckon(&roster, &known(&full), &own);
+    assert_eq!(reckoned.watermark, Some(at(60)));
+    assert_eq!(reckoned.waits, Some(Waits { member: id(2), since: at(66) }), "2 has not met 3 since");
+    let silent = reckon(&roster, &known(&full[..2]), &vector(&[(3, 66)]));
+    assert_eq!(silent, Reckoned { watermark: None, waits: Some(Waits { member: id(3), since: at(66) }) });
+}
+
+#[test]
+fn a_member_that_is_down_is_the_one_that_is_waited_for() {
+    let roster = roster(3);
+    let full = [
+        (1, published(&roster, 5, 950, &[(1, 950), (2, 940), (3, 70)])),
+        (2, published(&roster, 6, 950, &[(1, 940), (2, 950), (3, 66)])),
+        (3, published(&roster, 7, 73, &[(1, 71), (2, 72), (3, 73)])),
+    ];
+    let reckoned = reckon(&roster, &known(&full), &Vector::default());
+    assert_eq!(reckoned.waits.unwrap().member, id(3));
+    assert_eq!(reckoned.watermark, Some(at(60)));
+}
+
+/// H12: a publication under another roster does not count, however late it is.
+#[test]
+fn all_must_have_published_under_one_roster() {
+    let (two, three) = (roster(2), roster(3));
+    let mixed = [
+        (1, published(&three, 5, 95, &[(1, 95), (2, 80), (3, 70)])),
+        (2, published(&two, 6, 91, &[(1, 90), (2, 91)])),
+        (3, published(&three, 7, 99, &[(1, 71), (2, 72), (3, 99)])),
+    ];
+    let reckoned = reckon(&three, &known(&mixed), &Vector::default());
+    assert_eq!((reckoned.watermark, reckoned.waits.unwrap().member), (None, id(2)));
+    assert_eq!(reckon(&two, &known(&mixed), &Vector::default()).watermark, None);
+}
+
+/// H13: C's delete reached only B, then C was removed. A has adopted that roster at 70, B at 75: the watermark counts
+/// once A holds what B held then, and B what A held.
+#[test]
+fn the_watermark_counts_once_all_have_exchanged_whole_states_since_the_last_adoption() {
+    let mut roster = roster(3);
+    roster.remove(id(3), Removal { at: at(65), by: id(1) }).unwrap();
+    let mut of = [
+        (1, published(&roster, 70, 95, &[(1, 95), (2, 74)])),
+        (2, published(&roster, 75, 91, &[(1, 90), (2, 91)])),
+    ];
+    assert_eq!(reckon(&roster, &known(&of), &Vector::default()).watermark, None);
+    of[0].1.vector = vector(&[(1, 95), (2, 75)]);
+    assert_eq!(reckon(&roster, &known(&of), &Vector::default()).watermark, Some(at(70)));
+}
+
+/// H26: B's clock is minutes fast, C begins a life at its own 90. That V[B] is far above 90 says nothing: each clock is
+/// compared with itself alone.
+#[test]
+fn a_fast_clock_does_not_stand_for_a_meeting() {
+    let roster = roster(3);
+    let mut of = [
+        (1, published(&roster, 5, 100, &[(1, 100), (2, 1_140), (3, 85)])),
+        (2, published(&roster, 1_000, 1_150, &[(1, 100), (2, 1_150), (3, 100)])),
+        (3, published(&roster, 90, 100, &[(1, 100), (2, 1_140), (3, 100)])),
+    ];
+    assert_eq!(reckon(&roster, &known(&of), &Vector::default()).watermark, None);
+    of[0].1.vector = vector(&[(1, 100), (2, 1_140), (3, 90)]);
+    assert_eq!(reckon(&roster, &known(&of), &Vector::default()).watermark, Some(at(90)));
+    // B lost a record and lives on: what the others hold of its time before does not count.
+    of[1].1.adopted = at(1_145);
+    assert_eq!(reckon(&roster, &known(&of), &Vector::default()).watermark, None);
+}
+
+/// H37, and the rest of the horizon.
+#[test]
+fn the_horizon_is_what_a_majority_has_published() {
+    let day = 86_400;
+    assert_eq!(majority([at(100), at(100 + day), at(99)], 3), Some(at(100)));
+    assert_eq!(majority([at(100), at(100 + day)], 2), Some(at(100)), "of two the lesser");
+    assert_eq!(majority([at(100 + day)], 2), None);
+    assert_eq!(majority([at(100), at(90), at(80)], 4), Some(at(80)));
+    assert_eq!(majority([at(105)], 1), Some(at(100)));
+    assert_eq!(majority([], 0), None);
+}
+
+#[test]
+fn the_one_of_two_that_is_left_counts_the_time_that_passes() {
+    let secs = Duration::from_secs;
+    let mut elapsed = Elapsed::default();
+    assert_eq!(elapsed.horizon(false, secs(5), at(100)), None);
+    assert_eq!(elapsed.horizon(true, secs(10), at(100)), Some(at(100)));
+    assert_eq!(
+        elapsed.horizon(true, secs(41), at(120)),
+        Some(at(130)),
+        "from where it stood when it was left"
+    );
+    assert_eq!(elapsed.horizon(false, secs(50), at(130)), None);
+    assert_eq!(elapsed.horizon(true, secs(60), at(150)), Some(at(150)));
+    assert_eq!(Elapsed::default().horizon(true, secs(60), Hlc::ZERO), None);
+}
+
+fn kept(watermark: u64, published: u64, components: &[(u64, u64)]) -> Kept {
+    Kept { watermark: at(watermark), published: at(published), vector: vector(components), ..Kept::default() }
+}
+
+/// H25: B is restored to its time 355 and its clock says 500; its vector has 470 and 521 for the others.
+#[test]
+fn a_restored_disk_is_not_believed_by_what_the_clock_says() {
+    let roster = roster(3);
+    let mut restored = kept(300, 355, &[(1, 470), (3, 521)]);
+    restored.begin_life(at(500));
+    assert!(!restored.holds_too_little(id(2), &roster));
+    restored.published = at(500);
+    restored.watermark = at(450);
+    assert!(restored.holds_too_little(id(2), &roster));
+    // Another life before any session has completed: still what the disk said at first.
+    restored.begin_life(at(600));
+    assert!(restored.holds_too_little(id(2), &roster));
+    assert!(!restored.completed(id(2), &roster));
+    assert_eq!((restored.unproven, restored.behind), (None, None));
+}
+
+/// H30, H17: lost records reset the vector, and the watermark that is held is above what is held.
+#[test]
+fn lost_records_put_a_node_behind_its_own_watermark() {
+    let roster = roster(3);
+    let mut own = kept(450, 500, &[(1, 470), (3, 521)]);
+    assert!(!own.holds_too_little(id(2), &roster));
+    own.lost_records();
+    assert!(own.holds_too_little(id(2), &roster));
+    assert!(own.completed(id(2), &roster), "a session that brought no vector is not enough");
+    own.vector.merge(&vector(&[(1, 480), (3, 490)]), &roster);
+    assert!(!own.completed(id(2), &roster));
+}
+
+#[test]
+fn the_only_member_is_never_behind() {
+    let mut own = kept(450, 0, &[]);
+    own.lost_records();
+    assert!(!own.holds_too_little(id(1), &roster(1)));
+    assert!(own.holds_too_little(id(1), &roster(2)));
+}
+
+/// H8: C was restored and wrote (C,900) beside (A,50), which was purged.
+#[test]
+fn of_a_rumor_what_was_replaced_long_ago_is_not_taken() {
+    let came = entry(&[dot(50, 1), dot(900, 3)], &[]);
+    let none = |held: Option<Entry>| move || Ok::<_, ()>(held);
+    let judged = rumor(came.clone(), at(100), none(None)).unwrap();
+    assert_eq!(judged.refused, 1);
+    assert_eq!(judged.entry.siblings().iter().map(Sibling::dot).collect::<Vec<_>>(), [dot(900, 3)]);
+    assert!(judged.entry.context().covers(dot(50, 1)), "it counts as replaced");
+    // Where it is held it is not news, and stays.
+    let held = entry(&[dot(50, 1)], &[]);
+    let judged = rumor(came.clone(), at(100), none(Some(held))).unwrap();
+    assert_eq!((judged.refused, judged.entry), (0, came.clone()));
+    // Above the watermark nothing is asked.
+    let judged = rumor(came.clone(), at(40), || Err::<Option<Entry>, _>("asked")).unwrap();
+    assert_eq!((judged.refused, judged.entry), (0, came));
+}
+
+/// H39: a tombstone that was purged, in a rumor later than the grace.
+#[test]
+fn of_a_key_that_is_not_held_nothing_old_is_taken() {
+    let tombstone = entry(&[], &[dot(50, 1), dot(60, 2)]);
+    assert!(rumor(tombstone.clone(), at(60), || Ok::<_, ()>(None)).unwrap().entry.is_blank());
+    assert_eq!(rumor(tombstone.clone(), at(59), || Ok::<_, ()>(None)).unwrap().entry, tombstone);
+    let held = entry(&[dot(50, 1)], &[]);
+    assert_eq!(rumor(tombstone.clone(), at(60), || Ok::<_, ()>(Some(held))).unwrap().entry, tombstone);
+}
+
+#[test]
+fn whose_word_counts() {
+    assert_eq!(Terms::of(false, false, false), Terms::Equal);
+    assert_eq!(Terms::of(true, false, false), Terms::Behind);
+    assert_eq!(Terms::of(false, true, false), Terms::Authority);
+    assert_eq!(Terms::of(true, true, false), Terms::NoAuthority);
+    assert_eq!(Terms::of(true, true, true), Terms::Equal, "H29");
+}
+
+#[test]
+fn an_authority_takes_nothing_old_that_it_does_not_hold() {
+    let judge = Judge { terms: Terms::Authority, watermark: at(100) };
+    let came = all_of(&entry(&[dot(50, 1), dot(900, 3)], &[]));
+    assert!(judge.needs_held(&came) && judge.must_answer(&came));
+    let Ruling::Take(taken, 1) = judge.rule(came.clone(), None) else { panic!() };
+    assert_eq!(taken.siblings.iter().map(model::DeltaSibling::dot).collect::<Vec<_>>(), [dot(900, 3)]);
+    assert_eq!(taken.context, came.context);
+    let held = entry(&[dot(50, 1)], &[]);
+    assert_eq!(judge.rule(came.clone(), Some(&held)), Ruling::Take(came, 0));
+    let old = all_of(&entry(&[dot(50, 1)], &[]));
+    assert_eq!(judge.rule(old, None), Ruling::Known(1));
+    let new = all_of(&entry(&[dot(101, 1)], &[]));
+    assert!(!judge.must_answer(&new));
+}
+
+/// H28: two nodes that are both behind leave out whole what neither can judge.
+#[test]
+fn without_an_authority_what_is_old_is_left_out_whole() {
+    let judge = Judge { terms: Terms::NoAuthority, watermark: at(100) };
+    let came = all_of(&entry(&[dot(50, 1), dot(900, 3)], &[]));
+    assert_eq!(judge.rule(came.clone(), None), Ruling::LeftOut);
+    let held = entry(&[dot(50, 1)], &[]);
+    assert_eq!(judge.rule(came.clone(), Some(&held)), Ruling::Take(came, 0));
+    let tombstone = all_of(&entry(&[], &[dot(60, 1)]));
+    assert_eq!(judge.rule(tombstone.clone(), Some(&held)), Ruling::Take(tombstone, 0));
+}
+
+#[test]
+fn what_a_node_that_is_behind_alone_holds_is_told_from_what_was_replaced() {
+    let judge = Judge { terms: Terms::Behind, watermark: at(100) };
+    let held = entry(&[dot(50, 1), dot(60, 2), dot(70, 3), dot(900, 4)], &[]);
+    // The authority holds (2,60), knows that (3,70) was replaced, and has never heard of the others.
+    let theirs = entry(&[dot(60, 2)], &[dot(70, 3)]).summary();
+    assert_eq!(judge.alone(&held, &theirs), [dot(50, 1)]);
+    let equal = Judge { terms: Terms::Equal, ..judge };
+    assert!(equal.alone(&held, &theirs).is_empty(), "absence alone is never a delete");
+    let (left, gone) = split(&held, &[dot(50, 1)]);
+    assert_eq!((left.siblings().len(), gone.siblings().len()), (3, 1));
+    assert!(left.context().covers(dot(50, 1)));
+    let named = judge.only_names(all_of(&held));
+    assert_eq!(named.siblings.iter().filter(|s| s.full().is_some()).count(), 1, "old values do not travel");
+}
+
+/// A member of the small model: which writes it holds, and what it keeps of the others.
+#[derive(Clone)]
+struct Member {
+    me: NodeId,
+    kept: Kept,
+    holds: BTreeSet<Dot>,
+    caught_up: bool,
+    known: Publications,
+    life: u64,
+    clock: u64,
+    skew: u64,
+    image: Option<(Kept, BTreeSet<Dot>, bool)>,
+}
+
+impl Member {
+    fn tick(&mut self, now: u64) -> Hlc {
+        self.clock = (self.clock + 1).max(now + self.skew);
+        Hlc::new(self.clock, 0)
+    }
+
+    fn publish(&mut self, roster: &Roster, now: u64) {
+        let at = self.tick(now);
+        self.kept.published = at;
+        let vector = self.kept.complete(self.me, at, roster);
+        let (roster, adopted) = (roster.version(), self.kept.adopted);
+        self.known.take(self.me, Published { at, roster, adopted, vector });
+    }
+
+    fn take(&mut self, watermark: Hlc, roster: &Roster) {
+        self.kept.watermark = self.kept.watermark.max(watermark);
+        self.clock = self.clock.max(self.kept.watermark.millis());
+        if self.kept.holds_too_little(self.me, roster) {
+            self.caught_up = false;
+        }
+    }
+
+    fn begin_life(&mut self, now: u64) {
+        self.life += 1;
+        let at = self.tick(now);
+        self.kept.begin_life(at);
+        self.known = Publications::default();
+    }
+}
+
+/// Random writes, sessions, publications, restarts and restored backups; nothing is ever purged. After every step each
+/// write at or under a member's watermark that still is anywhere is held by every member that is not behind, no new
+/// write lies under a watermark, and watermarks and components never fall but by a restored backup.
+fn run(seed: u64) -> (u64, u64) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let count = rng.random_range(2..=4);
+    let roster = roster(count);
+    let mut members: BTreeMap<NodeId, Member> = BTreeMap::new();
+    for n in 1..=count {
+        let kept = Kept::default();
+        let skew = [0, 0, 700, 90_000][rng.random_range(0..4)];
+        let (holds, known) = (BTreeSet::new(), Publications::default());
+        let mut member = Member {
+            me: id(n),
+            kept,
+            holds,
+            caught_up: true,
+            known,
+            life: n * 1_000,
+            clock: 0,
+            skew,
+            image: None,
+        };
+        member.begin_life(1_000);
+        members.insert(id(n), member);
+    }
+    let (mut now, mut risen, mut restored) = (1_000_u64, 0, 0);
+    for _ in 0..600 {
+        now += rng.random_range(0..2_500);
+        let (a, b) = (id(rng.random_range(1..=count)), id(rng.random_range(1..=count)));
+        let member = members.get_mut(&a).unwrap();
+        let before = member.kept.clone();
+        let images = restored;
+        match rng.random_range(0..100) {
+            0..30 if member.caught_up => {
+                let hlc = member.tick(now);
+                assert!(hlc > member.kept.watermark, "seed {seed}: a new write under a watermark");
+                let written = Dot { hlc, writer: WriterId(member.life) };
+                member.holds.insert(written);
+            }
+            30..45 => member.publish(&roster, now),
+            45..50 => member.image = Some((member.kept.clone(), member.holds.clone(), member.caught_up)),
+            50..53 => member.begin_life(now),
+            53 => {
+                if let Some((kept, holds, caught_up)) = member.image.clone() {
+                    (member.kept, member.holds, member.caught_up) = (kept, holds, caught_up);
+                    (member.clock, restored) = (0, restored + 1);
+                    member.begin_life(now);
+                }
+            }
+            _ if a != b => session(&mut members, (a, b), &roster, &mut rng),
+            _ => {}
+        }
+        let was_restored = restored > images;
+        for member in members.values_mut() {
+            let own = member.kept.vector.clone();
+            let reckoned = reckon(&roster, &member.known, &own);
+            let watermark = member.kept.watermark;
+            member.take(reckoned.watermark.unwrap_or_default(), &roster);
+            risen += u64::from(member.kept.watermark > watermark);
+        }
+        let after = &members[&a].kept;
+        assert!(was_restored || after.watermark >= before.watermark);
+        assert!(was_restored || before.vector.iter().all(|(of, at)| after.vector.get(of) >= at));
+        let somewhere: BTreeSet<Dot> = members.values().flat_map(|m| m.holds.iter().copied()).collect();
+        for member in members.values().filter(|member| member.caught_up) {
+            let under = somewhere.iter().filter(|dot| dot.hlc <= member.kept.watermark);
+            let missing: Vec<&Dot> = under.filter(|dot| !member.holds.contains(dot)).collect();
+            assert!(missing.is_empty(), "seed {seed}: {:?} lacks {missing:?}", member.me);
+            assert!(member.kept.watermark <= member.kept.stable(member.me, &roster), "seed {seed}");
+        }
+    }
+    (risen, restored)
+}
+
+/// A session of two: vectors as of its beginning, whole states, and the rules of who is behind.
+fn session(
+    members: &mut BTreeMap<NodeId, Member>,
+    (a, b): (NodeId, NodeId),
+    roster: &Roster,
+    rng: &mut StdRng,
+) {
+    let watermark = members[&a].kept.watermark.max(members[&b].kept.watermark);
+    let (known_a, known_b) = (members[&a].known.clone(), members[&b].known.clone());
+    for (me, theirs) in [(a, known_b), (b, known_a)] {
+        let member = members.get_mut(&me).unwrap();
+        for (of, published) in theirs.iter().filter(|(of, _)| *of != me) {
+            member.known.take(of, published.clone());
+        }
+        member.take(watermark, roster);
+    }
+    let all_behind = members.values().all(|member| !member.caught_up);
+    let vectors = [a, b].map(|of| members[&of].known.get(of).map(|published| published.vector.clone()));
+    let states = [a, b].map(|of| members[&of].holds.clone());
+    let behind = [a, b].map(|of| !members[&of].caught_up);
+    let mut withheld = false;
+    let mut taken = [BTreeSet::new(), BTreeSet::new()];
+    for side in 0..2 {
+        let terms = Terms::of(behind[side], behind[1 - side], all_behind);
+        for dot in states[1 - side].difference(&states[side]) {
+            match terms {
+                Terms::NoAuthority if dot.hlc <= watermark => withheld = true,
+                Terms::Authority if dot.hlc <= watermark => {}
+                _ => {
+                    taken[side].insert(*dot);
+                }
+            }
+        }
+    }
+    for (side, me) in [a, b].into_iter().enumerate() {
+        let terms = Terms::of(behind[side], behind[1 - side], all_behind);
+        let member = members.get_mut(&me).unwrap();
+        member.holds.extend(&taken[side]);
+        if terms == Terms::Behind {
+            let theirs = &states[1 - side];
+            member.holds.retain(|dot| dot.hlc > watermark || theirs.contains(dot));
+        }
+        // The other side's last word may be lost.
+        if withheld || rng.random_bool(0.15) {
+            continue;
+        }
+        if let Some(vector) = &vectors[1 - side] {
+            member.kept.vector.merge(vector, roster);
+        }
+        if matches!(terms, Terms::Equal | Terms::Behind) {
+            member.caught_up = !member.kept.completed(me, roster);
+        }
+    }
+}
+
+#[test]
+fn whatever_lies_under_a_watermark_is_held_by_everyone_who_is_not_behind() {
+    let (mut risen, mut restored) = (0, 0);
+    for seed in 0..120 {
+        let (more, images) = run(seed);
+        (risen, restored) = (risen + more, restored + images);
+    }
+    assert!(risen > 800 && restored > 300, "the watermark rose {risen} times, {restored} backups came back");
+}
+
+proptest! {
+    /// Under one roster and without adoptions a watermark that counts never falls, however publications rise.
+    #[test]
+    fn the_watermark_never_falls(rises in prop::collection::vec((0..3_u64, 0..3_u64, 0..60_u64), 1..80)) {
+        let roster = roster(3);
+        let mut vectors = [vector(&[(1, 1), (2, 1), (3, 1)]), vector(&[(1, 1), (2, 1), (3, 1)]), vector(&[(1, 1), (2, 1), (3, 1)])];
+        let mut known = Publications::default();
+        let mut last = Hlc::ZERO;
+        for (holder, of, by) in rises {
+            let own = vectors[holder as usize].get(id(holder + 1));
+            let raised = vectors[of as usize].get(id(of + 1));
+            vectors[holder as usize].raise(id(of + 1), raised);
+            let at = Hlc::new(own.millis() + by * 1_000, 0).max(own.next().unwrap());
+            vectors[holder as usize].raise(id(holder + 1), at);
+            let vector = vectors[holder as usize].clone();
+            known.take(id(holder + 1), Published { at, roster: roster.version(), adopted: Hlc::ZERO, vector });
+            if let Some(watermark) = reckon(&roster, &known, &Vector::default()).watermark {
+                prop_assert!(watermark >= last);
+                prop_assert!(known.iter().all(|(_, published)| watermark <= published.vector.least()));
+                last = watermark;
+            }
+        }
+    }
+
+    #[test]
+    fn vectors_merge_in_any_order(parts in prop::collection::vec(prop::collection::vec((1..5_u64, 1..100_u64), 0..6), 0..5)) {
+        let roster = roster(4);
+        let vectors: Vec<Vector> = parts.iter().map(|part| {
+            let mut vector = Vector::default();
+            for (member, seconds) in part {
+                vector.raise(id(*member), at(*seconds));
+            }
+            vector
+        }).collect();
+        let (mut forth, mut back) = (Vector::default(), Vector::default());
+        vectors.iter().for_each(|vector| forth.merge(vector, &roster));
+        vectors.iter().rev().for_each(|vector| back.merge(vector, &roster));
+        prop_assert_eq!(&forth, &back);
+        back.merge(&forth, &roster);
+        prop_assert_eq!(forth, back);
+    }
+}
