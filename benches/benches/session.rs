@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gossip::roster::RosterVersion;
-use gossip::session::{Allowance, Begin, Ending, Session, SessionFrame, SessionId, Step, Turn};
+use gossip::session::{Allowance, Begin, Ending, Session, SessionFrame, SessionId, Stability, Step, Turn};
 use gossip::time::Now;
 use gossip::wire::{self, Frame};
 use mangrove_benches::{fill, key, open_store, overwrite, value};
@@ -46,7 +46,13 @@ impl<'a> Side<'a> {
     }
 
     fn begin(&self) -> Begin {
-        Begin { peer: self.peer, roster: RosterVersion([0; 16]), behind: false, prefer: merkle::Prefer::Auto }
+        Begin {
+            peer: self.peer,
+            roster: RosterVersion([0; 16]),
+            behind: false,
+            prefer: merkle::Prefer::Auto,
+            stability: Stability::default(),
+        }
     }
 
     /// Begins the session, or takes in one frame, and does all that follows; what is said goes to `sent`.
@@ -59,7 +65,7 @@ impl<'a> Side<'a> {
             }
             (Some(Frame::Session { body: SessionFrame::Open(open), .. }), None) => {
                 let (session, steps) =
-                    Session::answer(ID, self.begin(), &open, false, self.turn()).unwrap().unwrap();
+                    Session::answer(ID, self.begin(), &open, None, false, self.turn()).unwrap().unwrap();
                 self.session = Some(session);
                 steps
             }
@@ -88,6 +94,7 @@ impl<'a> Side<'a> {
                     self.store.merge(&entries).unwrap();
                     self.session.as_mut().unwrap().stored(turn)
                 }
+                Step::Quarantine(entries) => panic!("{} entries", entries.len()),
                 Step::Again => self.session.as_mut().unwrap().resume(turn),
                 Step::Flush(seq) => {
                     self.store.flush().unwrap();

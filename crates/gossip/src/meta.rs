@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::promise::Promises;
 use crate::roster::Roster;
-use crate::session::Stability;
+use crate::stability::Kept;
 
 const VERSION: u8 = 1;
 /// The longest form that is read, in bytes.
@@ -31,8 +31,8 @@ pub struct Meta {
     pub promises: Promises,
     /// Whether a first session with a member that is not behind was completed. Until then the node is behind.
     pub caught_up: bool,
-    /// Watermark, expiry horizon and summary vector; nothing sets them yet.
-    pub stability: Stability,
+    /// Watermark, expiry horizon, summary vector and what belongs to them.
+    pub stability: Kept,
     /// Per peer: the start, in milliseconds since 1970 by this node's clock, of the last session that proved the two
     /// identical.
     pub identical: BTreeMap<NodeId, u64>,
@@ -50,6 +50,12 @@ pub enum MetaError {
 }
 
 impl Meta {
+    /// Records were found lost: the node is behind, and claims nothing any more of what others held.
+    pub fn lost_records(&mut self) {
+        self.caught_up = false;
+        self.stability.lost_records();
+    }
+
     /// The bytes to keep.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gossip::roster::RosterVersion;
-use gossip::session::{Allowance, Begin, Ending, Session, SessionFrame, SessionId, Step, Turn};
+use gossip::session::{Allowance, Begin, Ending, Session, SessionFrame, SessionId, Stability, Step, Turn};
 use gossip::time::Now;
 use merkle::Prefer;
 use model::{DigestKey, Dot, Entry, Expiry, Hlc, Key, NodeId, Sibling, WriterId};
@@ -39,7 +39,7 @@ fn store(rows: impl Iterator<Item = (u64, u64)>) -> Store {
 
 fn begin(peer: u64) -> Begin {
     let roster = RosterVersion::default();
-    Begin { peer: NodeId(peer), roster, behind: false, prefer: Prefer::Auto }
+    Begin { peer: NodeId(peer), roster, behind: false, prefer: Prefer::Auto, stability: Stability::default() }
 }
 
 fn turn(store: &Store) -> Turn<'_> {
@@ -68,7 +68,8 @@ fn run(stores: &[Store; 2], dot: Option<Dot>, between: impl FnOnce()) -> Sent {
     let Some(Step::Send { frame: SessionFrame::Open(open), .. }) = opening.first() else {
         panic!("{opening:?}");
     };
-    let (second, steps) = Session::answer(id, begin(0), open, false, turn(&stores[1])).unwrap().unwrap();
+    let (second, steps) =
+        Session::answer(id, begin(0), open, None, false, turn(&stores[1])).unwrap().unwrap();
     between();
     let mut sides = [first, second];
     let mut todo: VecDeque<(usize, Step)> = steps.into_iter().map(|step| (1, step)).collect();
@@ -91,6 +92,7 @@ fn run(stores: &[Store; 2], dot: Option<Dot>, between: impl FnOnce()) -> Sent {
                 stores[at].merge(&entries).unwrap();
                 sides[at].stored(turn(&stores[at]))
             }
+            Step::Quarantine(entries) => panic!("{entries:?}"),
             Step::Again => sides[at].resume(turn(&stores[at])),
             Step::Flush(seq) => {
                 stores[at].flush().unwrap();

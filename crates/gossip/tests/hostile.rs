@@ -192,7 +192,7 @@ fn a_joiner_that_breaks_the_rules_is_stopped() {
             "wants beyond the last name",
             vec![SessionFrame::Taken { names: 0, data: 0 }, wants(0), wants(0), wants(0)],
         ),
-        ("done before the close", vec![SessionFrame::Done { left_out: false }]),
+        ("done before the close", vec![SessionFrame::Done { left_out: false, withheld: false }]),
         ("an answer to no opening", vec![SessionFrame::Opened(Opened::Busy)]),
     ];
     for (what, frames) in cases {

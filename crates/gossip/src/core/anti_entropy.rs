@@ -28,7 +28,10 @@ impl Core {
     pub(super) fn sessions_due(&mut self, env: Env<'_>) {
         self.end_overdue(env);
         self.go_on(env);
-        while self.may_repair() && self.schedule.next_wake().is_some_and(|at| at <= env.now.mono) {
+        while self.may_repair()
+            && self.has_advanced()
+            && self.schedule.next_wake().is_some_and(|at| at <= env.now.mono)
+        {
             let now = env.now.mono;
             let taken: BTreeSet<NodeId> = self.sessions.values().map(Session::peer).collect();
             let free = |id: &NodeId| {
@@ -145,17 +148,22 @@ impl Core {
         self.sessions.values().map(|session| self.deadline(session)).min()
     }
 
-    fn begin(&self, peer: NodeId) -> Begin {
+    fn begin(&mut self, peer: NodeId) -> Begin {
         let (roster, prefer) = (self.meta.roster.version(), self.config.sessions.prefer);
-        Begin { peer, roster, behind: !self.meta.caught_up, prefer }
+        let stability = self.said_to(peer);
+        Begin { peer, roster, behind: !self.meta.caught_up, prefer, stability }
     }
 
     fn begin_session(&mut self, peer: NodeId, env: Env<'_>) {
         self.introduce(peer);
         let id = SessionId { initiator: self.meta.node, number: self.rng.random() };
-        match Session::open(id, self.begin(peer), self.turn(env)) {
+        let begin = self.begin(peer);
+        match Session::open(id, begin, self.turn(env)) {
             Ok((session, steps)) => self.opened(session, steps, env),
-            Err(failure) => tracing::warn!(%failure, "no session could be begun"),
+            Err(failure) => {
+                tracing::warn!(%failure, "no session could be begun");
+                self.forget_told(peer);
+            }
         }
     }
 
@@ -191,14 +199,42 @@ impl Core {
             self.say(from, Frame::Session { id, body: SessionFrame::Abort(AbortReason::Busy) });
             return self.end_session(id, &Ending::Busy, env);
         }
+        let is_opening = session.is_opening();
         let span = session.span().clone();
         let _inside = span.enter();
+        if let SessionFrame::Opened(opened) = &body
+            && is_opening
+        {
+            self.opened_said(from, id, opened, env);
+        }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
         let data = body.data_bytes();
         let steps = session.frame(body, turn);
         if !session.is_check() {
             self.governor.came(env.now.mono, bytes, data);
         }
         self.steps(id, steps, env);
+    }
+
+    /// What the answer to an opening says beside the session itself.
+    fn opened_said(&mut self, from: NodeId, id: SessionId, opened: &Opened, env: Env<'_>) {
+        // Members are named by their place in the roster, which may have changed since.
+        if self.sessions.get(&id).map(Session::roster) != Some(self.meta.roster.version()) {
+            return;
+        }
+        match opened {
+            Opened::Identical { stability, .. } | Opened::Differ { stability, .. } => {
+                let vector = self.heard_said(from, stability);
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.knows(vector);
+                }
+            }
+            Opened::MarksFirst(stability) => {
+                self.heard_said(from, stability);
+                self.take_marks(stability.marks(), env);
+            }
+            Opened::RosterFirst(_) | Opened::Busy => {}
+        }
     }
 
     fn open_came(&mut self, from: NodeId, id: SessionId, open: &Open, env: Env<'_>) {
@@ -213,21 +249,37 @@ impl Core {
             let roster = Box::new(self.meta.roster.clone());
             return self.say(from, answer(SessionFrame::Opened(Opened::RosterFirst(roster))));
         }
-        if !self.may_repair() || !self.make_room(from, env) {
+        if !self.may_repair() {
+            return self.say(from, answer(SessionFrame::Opened(Opened::Busy)));
+        }
+        let vector = self.heard_said(from, &open.stability);
+        let held = self.meta.stability.marks();
+        if open.stability.marks() != held {
+            self.take_marks(open.stability.marks(), env);
+            let stability = self.said_to(from);
+            return self.say(from, answer(SessionFrame::Opened(Opened::MarksFirst(stability))));
+        }
+        // While the store is on its way to the marks its root is on the move.
+        if !self.has_advanced() || !self.make_room(from, env) {
             return self.say(from, answer(SessionFrame::Opened(Opened::Busy)));
         }
         self.heard_of(from, open.behind, open.tree.root);
         let engaged = self.is_engaged(from, env);
-        match Session::answer(id, self.begin(from), open, engaged, self.turn(env)) {
+        let begin = self.begin(from);
+        match Session::answer(id, begin, open, vector, engaged, self.turn(env)) {
             Ok(Some((mut session, steps))) => {
                 let frame = SessionFrame::Open(Box::new(open.clone()));
                 let bytes = wire::session_frame_bytes(&id, &frame) as u64 + LENGTH_BYTES;
                 session.account(Way::Received, &frame, bytes, env.now.mono);
                 self.opened(session, steps, env);
             }
-            Ok(None) => self.say(from, answer(SessionFrame::Opened(Opened::Busy))),
+            Ok(None) => {
+                self.forget_told(from);
+                self.say(from, answer(SessionFrame::Opened(Opened::Busy)));
+            }
             Err(failure) => {
                 tracing::warn!(%failure, "an opening could not be answered");
+                self.forget_told(from);
                 self.say(from, answer(SessionFrame::Opened(Opened::Busy)));
             }
         }
@@ -270,7 +322,11 @@ impl Core {
     }
 
     pub(super) fn durable(&mut self, op: u64, env: Env<'_>) {
-        let Some(Op::Flush(id, seq)) = self.ops.remove(&op) else { return };
+        let (id, seq) = match self.ops.remove(&op) {
+            Some(Op::Flush(id, seq)) => (id, seq),
+            Some(Op::Publish(at)) => return self.published(at),
+            _ => return,
+        };
         let turn = self.turn(env);
         if let Some(session) = self.sessions.get_mut(&id) {
             let steps = session.flushed(seq, turn);
@@ -296,6 +352,7 @@ impl Core {
                     self.send(peer, Frame::Session { id, body: frame }, after);
                 }
                 Step::Merge(entries) => self.merge(peer, Op::Session(id), entries, env),
+                Step::Quarantine(entries) => self.quarantine(peer, id, entries),
                 Step::Again => {
                     self.searching.insert(id);
                 }

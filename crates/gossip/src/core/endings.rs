@@ -13,6 +13,8 @@ const FEW_KEYS: u64 = 16;
 /// A peer that was busy is asked again after this time, and twice as long each more time, up to 16 times. A node that
 /// is behind asks as often as this.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// After watermark and horizon were made equal a session is opened again after this time: the store follows first.
+const MARKS_PAUSE: Duration = Duration::from_millis(5);
 
 impl Core {
     pub(super) fn end_session(&mut self, id: SessionId, ending: &Ending, env: Env<'_>) {
@@ -23,6 +25,10 @@ impl Core {
         }
         self.changed = true;
         let (peer, tally) = (session.peer(), session.tally());
+        self.forgetting.blocked += tally.refused;
+        if !matches!(ending, Ending::Identical | Ending::More | Ending::Withheld | Ending::MarksFirst) {
+            self.forget_told(peer);
+        }
         let ms = (env.now.mono.saturating_sub(session.started().mono)).as_millis() as u64;
         let name = self.meta.roster.shown_name(peer);
         if let Some(root) = session.peer_root() {
@@ -32,7 +38,7 @@ impl Core {
         let check = matches!(ending, Ending::Identical) && session.is_check() && !session.peer_behind();
         if check && session.peer_root() == Some(env.store.root()) {
             self.schedule.identical(peer);
-        } else if !check && !busy {
+        } else if !check && !busy && !matches!(ending, Ending::MarksFirst) {
             self.sessions_needed(env);
         }
         match ending {
@@ -48,7 +54,12 @@ impl Core {
                 tracing::info!(peer = %name, named = tally.named, sent = tally.sent, received = tally.received, ms, "repaired in part, going on");
                 self.schedule.soon(peer, env.now.mono);
             }
+            Ending::Withheld => {
+                tracing::info!(peer = %name, named = tally.named, received = tally.received, ms,
+                    "repaired in part: of some entries neither side can say whether they were replaced");
+            }
             Ending::RosterFirst(roster) => self.roster_first(peer, roster, env),
+            Ending::MarksFirst => self.marks_first(peer, env),
             Ending::Busy | Ending::Aborted(AbortReason::Busy) => self.try_again(peer, env),
             Ending::Aborted(reason) => {
                 tracing::info!(peer = %name, %reason, "the peer ended the session");
@@ -112,11 +123,12 @@ impl Core {
                 self.repairs.failed(failure.kind().to_owned());
                 Outcome::Failed(failure.to_string())
             }
-            Ending::RosterFirst(_) => return,
+            Ending::Withheld => Outcome::Withheld,
+            Ending::RosterFirst(_) | Ending::MarksFirst => return,
         };
         let check = outcome == Outcome::Identical && session.tally().searches == 0;
         self.repairs.checks += u64::from(check);
-        if matches!(outcome, Outcome::Identical | Outcome::More) {
+        if matches!(outcome, Outcome::Identical | Outcome::More | Outcome::Withheld) {
             self.repairs.went_well(session.peer());
         }
         if outcome == Outcome::Busy {
@@ -147,23 +159,7 @@ impl Core {
         let peer = session.peer();
         self.meta.identical.insert(peer, session.started().wall_ms);
         self.evidence_unsaved_since.get_or_insert(env.now.mono);
-        if self.meta.caught_up {
-            return;
-        }
-        // Only a member that is not behind ends it, unless there is none (H28, H29).
-        let all_behind = self.others().all(|id| self.peers.get(&id).and_then(|p| p.behind) == Some(true));
-        if session.peer_behind() && !all_behind {
-            return;
-        }
-        if session.peer_behind() {
-            tracing::warn!(
-                "every member is behind; going on with what they hold together. Deletes may return"
-            );
-        }
-        tracing::info!(peer = %self.meta.roster.shown_name(peer), "caught up; serving");
-        self.meta.caught_up = true;
-        self.schedule.set_needed(false);
-        self.persist();
+        self.merge_vector(session, env);
     }
 
     fn roster_first(&mut self, peer: NodeId, roster: &crate::roster::Roster, env: Env<'_>) {
@@ -171,6 +167,15 @@ impl Core {
         self.tell_roster(peer);
         // Equal after one exchange. Were it not, the pause keeps two nodes from spinning.
         let pause = if changed { Duration::ZERO } else { Duration::from_millis(250) };
+        self.schedule.soon(peer, env.now.mono + pause);
+        if self.asked_for.contains(&peer) {
+            self.schedule.wanted(peer, env.now.mono + pause);
+        }
+    }
+
+    /// The peer's watermark or horizon was another: both have the greater now, and open again.
+    fn marks_first(&mut self, peer: NodeId, env: Env<'_>) {
+        let pause = MARKS_PAUSE.mul_f64(self.rng.random_range(1.0..2.0));
         self.schedule.soon(peer, env.now.mono + pause);
         if self.asked_for.contains(&peer) {
             self.schedule.wanted(peer, env.now.mono + pause);

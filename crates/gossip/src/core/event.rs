@@ -1,8 +1,8 @@
 //! What comes into the core and what goes out of it.
 
 use bytes::Bytes;
-use model::{Entry, Key, NodeId, WriterId};
-use storage::Seq;
+use model::{Entry, Hlc, Key, NodeId, WriterId};
+use storage::{Marks, Seq};
 
 use crate::meta::Meta;
 use crate::pace::Foreground;
@@ -54,12 +54,26 @@ pub enum Event {
         /// Their keys.
         keys: Vec<Key>,
     },
-    /// An [`Action::Merge`] is in the store, durable or not.
+    /// An [`Action::Merge`] or an [`Action::Quarantine`] is in the store, durable or not.
     Stored {
         /// The action's number.
         op: u64,
         /// For each of its entries, whether the store's is another than before.
         changed: Vec<bool>,
+    },
+    /// A step of an [`Action::Advance`] was taken.
+    Advanced {
+        /// The action's number.
+        op: u64,
+        /// Whether there is nothing more to do for these marks.
+        done: bool,
+    },
+    /// A step of an [`Action::Forget`] was taken.
+    Forgot {
+        /// The action's number.
+        op: u64,
+        /// Whether there is nothing more to do for this watermark.
+        done: bool,
     },
     /// What an [`Action::AwaitDurable`] waited for is durable.
     Durable {
@@ -130,6 +144,34 @@ pub enum Action {
         /// What to merge.
         entries: Vec<(Key, Entry)>,
     },
+    /// Append these siblings, by key, to the quarantine file, durably; then take them out of the store, where their dots
+    /// stay covered; then [`Event::Stored`].
+    Quarantine {
+        /// Named in the event.
+        op: u64,
+        /// Entries of the siblings to go, and of nothing else.
+        entries: Vec<(Key, Entry)>,
+    },
+    /// Move the store along to these marks, which are on disk: see `Store::advance`. One step, then
+    /// [`Event::Advanced`].
+    Advance {
+        /// Named in the event.
+        op: u64,
+        /// Watermark and horizon.
+        marks: Marks,
+        /// How much to do at most.
+        rows: usize,
+    },
+    /// Take tombstones off the disk that left the tree by this watermark or an earlier one: see `Store::forget`. One
+    /// step, then [`Event::Forgot`].
+    Forget {
+        /// Named in the event.
+        op: u64,
+        /// The watermark.
+        upto: Hlc,
+        /// How many rows at most.
+        rows: usize,
+    },
     /// Wait until everything up to `seq` is durable, by a flush begun later if need be, then [`Event::Durable`].
     AwaitDurable {
         /// Named in the event.
@@ -166,6 +208,12 @@ pub enum Op {
     Session(SessionId),
     /// A flush that a session waits for.
     Flush(SessionId, Seq),
+    /// A flush after which the own component may be published as this.
+    Publish(Hlc),
+    /// Moving the store along.
+    Advance,
+    /// Taking purged tombstones off the disk.
+    Forget,
     /// A rumor.
     Rumor {
         /// Who sent it.

@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use super::{Action, Core, Env, Peer};
 use crate::liveness::LivenessState;
-use crate::roster::{Contact, Roster};
+use crate::roster::{Contact, Removal, Roster};
 use crate::session::{AbortReason, SessionFrame};
 use crate::wire::Frame;
 
@@ -70,6 +70,7 @@ impl Core {
         self.liveness.remove_member(env.now, peer);
         self.schedule.forget(peer);
         self.peers.remove(&peer);
+        self.forget_told(peer);
         self.meta.identical.remove(&peer);
         self.out.push_back(Action::Disconnect { peer, forget: true });
     }
@@ -101,7 +102,10 @@ impl Core {
     pub(super) fn merge_roster(&mut self, roster: &Roster, env: Env<'_>) -> bool {
         let before = self.meta.roster.clone();
         match self.meta.roster.merge(roster) {
-            Ok(change) if change.any() => self.roster_changed(&before, env),
+            Ok(change) if change.any() => {
+                self.answer_late_adds(&before, env);
+                self.roster_changed(&before, env);
+            }
             Ok(_) => return false,
             Err(error) => {
                 tracing::warn!(%error, "a peer's roster could not be merged");
@@ -111,10 +115,31 @@ impl Core {
         true
     }
 
+    /// An add at or under this node's own watermark comes too late: what that member writes may lie under floors, and
+    /// nobody could say what of it was replaced. It is removed at once (H32).
+    fn answer_late_adds(&mut self, before: &Roster, env: Env<'_>) {
+        let (me, watermark) = (self.meta.node, self.meta.stability.watermark);
+        let is_late = |id: &NodeId| {
+            let add = self.meta.roster.added(*id).filter(|_| *id != me && before.added(*id).is_none());
+            add.is_some_and(|add| add.at <= watermark)
+        };
+        for late in self.meta.roster.members().filter(is_late).collect::<Vec<_>>() {
+            let at = env.time.tick(env.now.wall_ms).unwrap_or(watermark);
+            tracing::warn!(member = %self.meta.roster.shown_name(late),
+                "was let in by a member that was cut off for too long; it is removed, and must join anew");
+            if let Err(error) = self.meta.roster.remove(late, Removal { at, by: me }) {
+                tracing::warn!(%error, "not removed");
+            }
+        }
+    }
+
     /// Everything that follows from a roster that is another than before.
     pub(super) fn roster_changed(&mut self, before: &Roster, env: Env<'_>) {
         let me = self.meta.node;
         self.meta.promises.release(&self.meta.roster);
+        if before.version() != self.meta.roster.version() {
+            self.roster_adopted(env);
+        }
         self.persist();
         self.sessions_needed(env);
         let now_members: Vec<NodeId> = self.others().collect();
@@ -175,6 +200,7 @@ impl Core {
 
     fn liveness_changed(&mut self, peer: NodeId, state: LivenessState, env: Env<'_>) {
         self.changed = true;
+        self.reckon_anew();
         let known = self.peers.entry(peer).or_default();
         let was_up = std::mem::replace(&mut known.up, state != LivenessState::Down);
         if was_up == (state == LivenessState::Down) {
@@ -231,6 +257,7 @@ impl Core {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.introduced = false;
         }
+        self.forget_told(peer);
         // Where a process has ended its connections tell first.
         self.liveness.doubt(env.now, peer);
         self.sessions_needed(env);
@@ -241,6 +268,7 @@ impl Core {
     /// anything in between.
     pub(super) fn new_life(&mut self, peer: NodeId, life: WriterId, env: Env<'_>) {
         self.end_sessions_with(peer, env);
+        self.forget_told(peer);
         self.repairs.went_well(peer);
         let known = self.peers.entry(peer).or_default();
         let left = known.life;

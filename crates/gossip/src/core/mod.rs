@@ -14,6 +14,7 @@
 //! | `anti_entropy` | the sessions |
 //! | `endings` | what becomes of their ends |
 //! | `repairs` | what is remembered of ended ones |
+//! | `forgetting` | summary vectors, watermark, horizon: published, reckoned, used |
 //! | `rumors` | spreading and taking news |
 //! | `status` | what people see |
 
@@ -21,6 +22,7 @@ mod anti_entropy;
 mod endings;
 mod event;
 mod eviction;
+mod forgetting;
 mod joining;
 mod membership;
 mod repairs;
@@ -46,7 +48,7 @@ use crate::time::Now;
 use crate::wire::Frame;
 
 pub use event::{Action, Event, Op, ReplyId};
-pub use status::{MemberStatus, Serving, SessionStatus, Status};
+pub use status::{ForgettingStatus, MemberStatus, Serving, SessionStatus, Status};
 
 /// How the protocol is paced.
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ pub struct CoreConfig {
     pub liveness: LivenessConfig,
     /// How fast repair may go.
     pub governor: GovernorConfig,
+    /// How long a purged tombstone stays on the disk after it has left the tree; longer than a session may last.
+    pub grace: Duration,
 }
 
 impl Default for CoreConfig {
@@ -68,6 +72,7 @@ impl Default for CoreConfig {
             sessions: SessionConfig::default(),
             liveness: LivenessConfig::default(),
             governor: GovernorConfig::default(),
+            grace: Duration::from_secs(600),
         }
     }
 }
@@ -78,6 +83,8 @@ pub trait Time {
     fn tick(&self, wall_ms: u64) -> Option<Hlc>;
     /// Learns of a timestamp made elsewhere.
     fn observe(&self, remote: Hlc, wall_ms: u64) -> Skew;
+    /// Makes all later timestamps lie above one that an earlier life of this node may have published.
+    fn start_above(&self, at: Hlc);
 }
 
 /// What is lent to the core while it handles one event.
@@ -128,6 +135,7 @@ pub struct Core {
     published: Duration,
     rumors: Rumors,
     evictions: eviction::Evictions,
+    forgetting: forgetting::Forgetting,
     ops: BTreeMap<u64, Op>,
     op_last: u64,
     evidence_unsaved_since: Option<Duration>,
@@ -178,6 +186,7 @@ impl Core {
             published: env.now.mono,
             rumors,
             evictions: eviction::Evictions::default(),
+            forgetting: forgetting::Forgetting::default(),
             ops: BTreeMap::new(),
             op_last: 0,
             evidence_unsaved_since: None,
@@ -190,6 +199,7 @@ impl Core {
             changed: true,
             out: VecDeque::new(),
         };
+        core.begin_forgetting(contact.stamp, env);
         core.begin_membership(contact, env);
         let actions = core.drain(env);
         (core, actions)
@@ -208,6 +218,8 @@ impl Core {
             }
             Event::Stored { op, changed } => self.stored(op, &changed, env),
             Event::Durable { op } => self.durable(op, env),
+            Event::Advanced { op, done } => self.store_advanced(op, done, env),
+            Event::Forgot { op, done } => self.store_forgot(op, done),
             Event::JoinAsked { reply, request } => self.join_asked(reply, &request, env),
             Event::StoreStopped { reason } => self.store_stopped(reason, env),
             Event::Foreground(window) => {
@@ -225,15 +237,16 @@ impl Core {
     /// When [`Event::Wake`] is due at the latest.
     pub fn next_wake(&self) -> Option<Duration> {
         let liveness = self.liveness.next_wake();
-        let sessions = if self.may_repair() { self.schedule.next_wake() } else { None };
+        let may_begin = self.may_repair() && self.has_advanced();
+        let sessions = if may_begin { self.schedule.next_wake() } else { None };
         let timeouts = self.overdue_at();
         let rumors = if self.may_spread() { self.rumors.next_wake() } else { None };
         let evidence = self.evidence_unsaved_since.map(|since| since + EVIDENCE_SAVED_AFTER);
         let progress = self.progress.then_some(self.published + PUBLISH_EVERY);
         let searching = self.going_on_at();
         let retry = (!self.stopping).then_some(self.retry_down_at);
-        let evictions = self.evictions.next_wake();
-        [liveness, sessions, timeouts, rumors, evidence, searching, retry, progress, evictions]
+        let (evictions, forgetting) = (self.evictions.next_wake(), self.forgetting_wakes());
+        [liveness, sessions, timeouts, rumors, evidence, searching, retry, progress, evictions, forgetting]
             .into_iter()
             .flatten()
             .min()
@@ -250,6 +263,7 @@ impl Core {
             self.liveness_due(env);
             self.retry_down(env);
             self.evictions_due(env);
+            self.forgetting_due(env);
             self.note_writes(env);
             self.sessions_due(env);
             if self.rumors.next_wake().is_some_and(|at| at <= env.now.mono) {
@@ -300,7 +314,7 @@ impl Core {
             Some(Op::Rumor { from, batch, answer, told, keys }) => {
                 self.rumor_stored((from, batch, answer), told, keys, changed, env);
             }
-            Some(Op::Flush(..)) | None => {}
+            Some(Op::Flush(..) | Op::Publish(_) | Op::Advance | Op::Forget) | None => {}
         }
     }
 

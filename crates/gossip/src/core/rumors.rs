@@ -5,6 +5,8 @@ use storage::Store;
 
 use super::{Action, Core, Env, Op};
 use crate::rumor::Push;
+use crate::session::SessionId;
+use crate::stability::{self as judge, Judged};
 use crate::wire::{Frame, Rumor};
 
 /// An entry heavier than this is left to anti-entropy, which can send it in pieces.
@@ -64,7 +66,31 @@ impl Core {
         }
         let keys = rumor.items.iter().map(|(key, _)| key.clone()).collect();
         let Rumor { batch, answer, told, items } = rumor;
+        let items = items.into_iter().map(|(key, entry)| self.judge_rumor(key, entry, env)).collect();
         self.merge(from, Op::Rumor { from, batch, answer, told, keys }, items, env);
+    }
+
+    /// What of a rumor's entry is taken: what was replaced long ago is not (H8, H39). A blank entry keeps its place.
+    fn judge_rumor(&mut self, key: Key, entry: Entry, env: Env<'_>) -> (Key, Entry) {
+        match judge::rumor(entry, self.meta.stability.watermark, || env.store.get(&key)) {
+            Ok(Judged { entry, refused }) => {
+                self.forgetting.blocked += refused as u64;
+                self.changed |= refused > 0;
+                (key, entry)
+            }
+            // The store has stopped, and says so.
+            Err(_) => (key, Entry::default()),
+        }
+    }
+
+    /// What this node alone holds, and its authority knows nothing of, leaves the store for a file.
+    pub(super) fn quarantine(&mut self, peer: NodeId, id: SessionId, entries: Vec<(Key, Entry)>) {
+        let siblings: usize = entries.iter().map(|(_, entry)| entry.siblings().len()).sum();
+        tracing::warn!(peer = %self.meta.roster.shown_name(peer), siblings,
+            "values that only this node still had are put into quarantine");
+        self.forgetting.quarantined += siblings as u64;
+        let op = self.op(Op::Session(id));
+        self.out.push_back(Action::Quarantine { op, entries });
     }
 
     /// What was news is passed on; what was not is told to the sender, if it still spreads it.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{ClusterId, NodeId};
+use model::{ClusterId, Hlc, NodeId};
 
 use super::Core;
 use crate::liveness::LivenessState;
 use crate::pace::GovernorStatus;
 use crate::session::{Report, Session, Tally};
+use crate::stability::{Cause, Waits};
 
 /// Whether this node answers clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,26 @@ pub struct Status {
     pub checks: u64,
     /// Sessions that failed since the start, by reason.
     pub session_failures: BTreeMap<String, u64>,
+    /// How far deletes are forgotten.
+    pub forgetting: ForgettingStatus,
+}
+
+/// How far deletes are forgotten, and what keeps it from going further.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForgettingStatus {
+    /// The watermark: every write at or under it is known to every member.
+    pub watermark: Hlc,
+    /// The expiry horizon.
+    pub horizon: Hlc,
+    /// The member that the watermark waits for, and the last of its times that is known; none where none is known.
+    /// There always is one: the one that holds the watermark where it is.
+    pub waits: Option<Waits>,
+    /// Why this node is behind, if it is.
+    pub behind: Option<Cause>,
+    /// Siblings that were not taken since the start, since they were replaced long ago.
+    pub resurrections_blocked: u64,
+    /// Siblings put into quarantine since the start.
+    pub quarantined: u64,
 }
 
 impl Core {
@@ -95,6 +116,19 @@ impl Core {
             repairs: self.reports(now),
             checks: self.repairs.checks,
             session_failures: self.repairs.failures.clone(),
+            forgetting: self.forgetting_status(),
+        }
+    }
+
+    fn forgetting_status(&self) -> ForgettingStatus {
+        let kept = &self.meta.stability;
+        ForgettingStatus {
+            watermark: kept.watermark,
+            horizon: kept.horizon,
+            waits: self.forgetting.waits,
+            behind: kept.behind.filter(|_| !self.meta.caught_up),
+            resurrections_blocked: self.forgetting.blocked,
+            quarantined: self.forgetting.quarantined,
         }
     }
 

@@ -1,14 +1,15 @@
 //! What the two sides of a session say to each other.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 use merkle::{FindMessage, Opening, RangeDigest};
 use model::{Hlc, NodeId};
 use serde::{Deserialize, Serialize};
+use storage::Marks;
 
 use crate::roster::{Roster, RosterVersion};
+use crate::stability::{Said, in_steps};
 
 /// Which session a frame belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub enum SessionFrame {
     Done {
         /// Whether it left anything out: then neither side claims anything.
         left_out: bool,
+        /// Whether it did so because nobody could say what of it was replaced long ago (H28).
+        withheld: bool,
     },
     /// The sender gives up, and why.
     Abort(AbortReason),
@@ -82,16 +85,29 @@ pub struct Open {
     pub stability: Stability,
 }
 
-/// Watermark, expiry horizon and what changed in the summary vector. Nothing sets them yet: their place
-/// is kept, so that the form of an opening need not change when purging comes.
+/// What an opening says so that deletes can be forgotten: watermark and horizon, and what members have published.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stability {
-    /// The watermark.
+    /// The watermark; on both sides the same once data flows.
+    #[serde(with = "in_steps")]
     pub watermark: Hlc,
-    /// The expiry horizon.
+    /// The expiry horizon; the same.
+    #[serde(with = "in_steps")]
     pub horizon: Hlc,
-    /// Components of the summary vector that changed.
-    pub vector: BTreeMap<NodeId, Hlc>,
+    /// Whether the sender knows every member to be behind, itself too.
+    pub all_behind: bool,
+    /// What the sender had last published before it froze its view: its vector is merged if the session completes.
+    /// [`Hlc::ZERO`] for nothing.
+    pub published: Hlc,
+    /// Publications that the receiver may not know, of any member.
+    pub said: Vec<Said>,
+}
+
+impl Stability {
+    /// Watermark and horizon together.
+    pub fn marks(&self) -> Marks {
+        Marks { watermark: self.watermark, horizon: self.horizon }
+    }
 }
 
 /// The responder's answer to an opening.
@@ -118,6 +134,9 @@ pub enum Opened {
     RosterFirst(Box<Roster>),
     /// Not now.
     Busy,
+    /// Watermark or horizon differ: here are the responder's, which it has raised to the initiator's. The initiator
+    /// raises its own and opens again, so that roots are compared at equal marks.
+    MarksFirst(Stability),
 }
 
 /// Names of entries that differ, in ascending order of token and key over all such frames.

@@ -20,6 +20,7 @@ use super::report::{Account, Report, SessionMethod, SessionPhase, Way};
 use super::{Failure, Found, Step, Tally};
 
 use crate::roster::RosterVersion;
+use crate::stability::{Judge, Terms, Vector};
 use crate::time::Now;
 
 #[derive(Debug)]
@@ -34,8 +35,15 @@ enum Phase {
     Closing,
 }
 
+/// What the other side said with its [`SessionFrame::Done`].
+#[derive(Clone, Copy, Debug, Default)]
+struct PeerDone {
+    left_out: bool,
+    withheld: bool,
+}
+
 /// What a side knows of itself when a session begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Begin {
     /// The other side.
     pub peer: NodeId,
@@ -45,6 +53,8 @@ pub struct Begin {
     pub behind: bool,
     /// How this side searches where it chooses.
     pub prefer: Prefer,
+    /// What it says so that deletes can be forgotten, as of before the view is frozen.
+    pub stability: Stability,
 }
 
 /// What a session is lent while it takes something in.
@@ -83,8 +93,15 @@ pub struct Session {
     merges: VecDeque<u64>,
     flushing: Option<Seq>,
     flushed: bool,
-    peer_done: Option<bool>,
+    peer_done: Option<PeerDone>,
     peer_behind: bool,
+    /// Whether this side said that it is behind, and what it said of watermark and publications.
+    behind: bool,
+    roster: RosterVersion,
+    stability: Stability,
+    judge: Judge,
+    /// What the peer had published before it froze its view.
+    peer_vector: Option<Vector>,
     tally: Tally,
     account: Account,
     started: Now,
@@ -100,18 +117,14 @@ impl Session {
     /// When no view can be frozen.
     pub fn open(id: SessionId, begin: Begin, turn: Turn<'_>) -> Result<(Self, Vec<Step>), Failure> {
         let (session, after) = Self::frozen(id, begin, turn)?;
-        let open = Open {
-            roster: begin.roster,
-            behind: begin.behind,
-            tree: session.mine,
-            stability: Stability::default(),
-        };
+        let (roster, behind, stability) = (session.roster, session.behind, session.stability.clone());
+        let open = Open { roster, behind, tree: session.mine, stability };
         let frame = SessionFrame::Open(Box::new(open));
         Ok((session, vec![Step::Send { frame, after }]))
     }
 
     /// Answers an opening: freezes a view, and either finds the roots equal or begins to repair. Where `engaged`, and
-    /// the roots differ, there is no session: `None`.
+    /// the roots differ, there is no session: `None`. `vector` is what the initiator had published when it opened.
     ///
     /// # Errors
     /// When no view can be frozen, or it cannot be read.
@@ -119,17 +132,22 @@ impl Session {
         id: SessionId,
         begin: Begin,
         open: &Open,
+        vector: Option<Vector>,
         engaged: bool,
         turn: Turn<'_>,
     ) -> Result<Option<(Self, Vec<Step>)>, Failure> {
         let (mut session, after) = Self::frozen(id, begin, turn)?;
         session.theirs = open.tree;
-        session.peer_behind = open.behind;
-        let (behind, stability) = (begin.behind, Stability::default());
+        if let Err(failure) = session.agree(open.behind, &open.stability) {
+            session.release(turn.store);
+            return Err(failure);
+        }
+        session.peer_vector = vector;
+        let (behind, stability) = (session.behind, session.stability.clone());
         if session.mine.root == open.tree.root {
             let frame = SessionFrame::Opened(Opened::Identical { behind, stability });
             session.phase = Phase::Closing;
-            session.peer_done = Some(false);
+            session.peer_done = Some(PeerDone::default());
             session.flushing = Some(after);
             return Ok(Some((session, vec![Step::Send { frame, after }, Step::Flush(after)])));
         }
@@ -178,6 +196,11 @@ impl Session {
             flushed: false,
             peer_done: None,
             peer_behind: false,
+            behind: begin.behind,
+            roster: begin.roster,
+            stability: begin.stability,
+            judge: Judge::default(),
+            peer_vector: None,
             tally: Tally::default(),
             account: Account::new(id, begin.peer, turn.now),
             started: turn.now,
@@ -238,6 +261,38 @@ impl Session {
     /// Whether the other side said that it is behind.
     pub fn peer_behind(&self) -> bool {
         self.peer_behind
+    }
+
+    /// The roster under which it was opened.
+    pub fn roster(&self) -> RosterVersion {
+        self.roster
+    }
+
+    /// What the two sides are to each other, once both have opened.
+    pub fn terms(&self) -> Terms {
+        self.judge.terms
+    }
+
+    /// The vector that the other side had published before it froze its view, if it is known.
+    pub fn peer_vector(&self) -> Option<&Vector> {
+        self.peer_vector.as_ref()
+    }
+
+    /// The other side's vector, known from what it published: before its answer to the opening is given to the session.
+    pub fn knows(&mut self, vector: Option<Vector>) {
+        self.peer_vector = vector;
+    }
+
+    /// Both sides have opened: roots are compared at equal marks, and it is clear whose word counts.
+    pub(super) fn agree(&mut self, peer_behind: bool, theirs: &Stability) -> Result<(), Failure> {
+        if theirs.marks() != self.stability.marks() {
+            return Err(Failure::Protocol("a watermark or a horizon that was not agreed on"));
+        }
+        self.peer_behind = peer_behind;
+        let all_behind = self.stability.all_behind && theirs.all_behind;
+        let terms = Terms::of(self.behind, peer_behind, all_behind);
+        self.judge = Judge { terms, watermark: theirs.watermark };
+        Ok(())
     }
 
     /// Whether the opening has not been answered yet.

@@ -4,6 +4,7 @@
 //! ```text
 //! I  Open      roster version, root                    R  freezes its view
 //! R  Opened    roots equal: done, one round trip       or: the search begins
+//!              rosters, watermarks or horizons differ: those first, then from the beginning
 //! *  Find      whole frontiers, one level a message, until both know what differs
 //! N  Names     one side, the namer: keys that differ, and what it holds of them
 //! J  Wants     the other, the joiner: which of them it lacks something of
@@ -80,6 +81,8 @@ pub enum Step {
     },
     /// Merge these entries, and say so with [`Session::stored`].
     Merge(Vec<(Key, Entry)>),
+    /// Put these siblings into quarantine and take them out of the store, and say so with [`Session::stored`].
+    Quarantine(Vec<(Key, Entry)>),
     /// There is more to do: call [`Session::resume`] soon, after what else has come, once repair may go on.
     Again,
     /// Flush, and say so with [`Session::flushed`].
@@ -95,8 +98,12 @@ pub enum Ending {
     Identical,
     /// Data was exchanged, but nothing is claimed: there is more than one session takes. Go on at once.
     More,
+    /// Something was withheld on one of the sides: nothing is claimed, and going on at once would not help.
+    Withheld,
     /// The rosters differ; this is the peer's.
     RosterFirst(Box<Roster>),
+    /// Watermark or horizon differ.
+    MarksFirst,
     /// The peer has no time now.
     Busy,
     /// The peer gave up.
@@ -183,4 +190,6 @@ pub struct Tally {
     pub ideal: u64,
     /// Searches made: 1, or 2 when the first missed something.
     pub searches: u8,
+    /// Siblings that were not taken, since they were replaced long ago.
+    pub refused: u64,
 }

@@ -47,6 +47,8 @@ pub enum Outcome {
     Identical,
     /// Data was exchanged, nothing is claimed, and the next session goes on.
     More,
+    /// Data was exchanged, nothing is claimed: of some entries neither side could say whether they were replaced.
+    Withheld,
     /// One of the two was repairing with somebody else.
     Busy,
     /// The peer gave up.
@@ -251,6 +253,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Identical => f.write_str("identical"),
             Self::More => f.write_str("more to come"),
+            Self::Withheld => f.write_str("what neither can judge was left out"),
             Self::Busy => f.write_str("busy"),
             Self::Aborted(reason) => write!(f, "ended by the peer: {reason}"),
             Self::Failed(reason) => write!(f, "failed: {reason}"),

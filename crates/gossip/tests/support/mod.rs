@@ -12,6 +12,7 @@ use gossip::coordinator::{self, NewValue, WriteLimits};
 use gossip::core::{Action, Core, CoreConfig, Env, Event, Status, Time};
 use gossip::meta::Meta;
 use gossip::roster::{Add, Contact, Roster};
+use gossip::stability::without;
 use gossip::time::Now;
 use gossip::wire::{self, Frame};
 use model::{ClusterId, Context, DigestKey, Dot, Entry, Expiry, Hlc, Key, NodeId, WriterId};
@@ -36,6 +37,10 @@ impl Time for TestClock {
     fn observe(&self, remote: Hlc, wall_ms: u64) -> Skew {
         self.0.borrow_mut().observe(remote, wall_ms)
     }
+
+    fn start_above(&self, at: Hlc) {
+        self.0.borrow_mut().start_above(at);
+    }
 }
 
 pub struct Node {
@@ -47,6 +52,8 @@ pub struct Node {
     pub status: Option<Status>,
     pub meta: Meta,
     pub up: bool,
+    /// What went into quarantine.
+    pub quarantine: Vec<(Key, Entry)>,
     /// Frames that wait until something is durable.
     gated: VecDeque<(NodeId, Frame, Seq)>,
     awaited: Vec<(u64, Seq)>,
@@ -170,6 +177,7 @@ impl Cluster {
             status: None,
             meta,
             up: true,
+            quarantine: Vec::new(),
             gated: VecDeque::new(),
             awaited: Vec::new(),
         };
@@ -224,6 +232,24 @@ impl Cluster {
                 Action::Merge { op, entries } => {
                     let merged = node.store.merge(&entries).unwrap();
                     later.push(Event::Stored { op, changed: merged.changed });
+                }
+                Action::Quarantine { op, entries } => {
+                    for (key, gone) in &entries {
+                        let dots: Vec<Dot> = gone.siblings().iter().map(|s| s.dot()).collect();
+                        let left = |held: Entry| Ok::<_, ()>(Some(without(&held, &dots)));
+                        node.store.update(key, left).unwrap();
+                    }
+                    let changed = vec![true; entries.len()];
+                    node.quarantine.extend(entries);
+                    later.push(Event::Stored { op, changed });
+                }
+                Action::Advance { op, marks, rows } => {
+                    let done = node.store.advance(marks, rows).unwrap().done;
+                    later.push(Event::Advanced { op, done });
+                }
+                Action::Forget { op, upto, rows } => {
+                    let done = node.store.forget(upto, rows).unwrap().done;
+                    later.push(Event::Forgot { op, done });
                 }
                 Action::AwaitDurable { op, seq } => node.awaited.push((op, seq)),
                 Action::Persist(meta) | Action::Keep(meta) => node.meta = *meta,
@@ -371,16 +397,18 @@ impl Cluster {
             NewValue { value: Bytes::from(value.to_owned()), content_type: None, expiry: Expiry::NEVER };
         let limits = WriteLimits { value_bytes_max: 16 << 20, ..WriteLimits::default() };
         let store = &self.nodes[&at].store;
-        store.update(k, |held| coordinator::put(held, seen, dot, new, Hlc::ZERO, &limits).map(Some)).unwrap();
+        let watermark = self.nodes[&at].status.as_ref().unwrap().forgetting.watermark;
+        store.update(k, |held| coordinator::put(held, seen, dot, new, watermark, &limits).map(Some)).unwrap();
         store.flush().unwrap();
     }
 
     /// A client's DELETE, acknowledged.
     pub fn delete(&mut self, at: NodeId, k: &Key) {
         let dot = self.dot(at);
+        let watermark = self.nodes[&at].status.as_ref().unwrap().forgetting.watermark;
         let store = &self.nodes[&at].store;
         store
-            .update(k, |held| coordinator::delete(held, None, dot, Hlc::ZERO, &WriteLimits::default()))
+            .update(k, |held| coordinator::delete(held, None, dot, watermark, &WriteLimits::default()))
             .unwrap();
         store.flush().unwrap();
         self.event(at, Event::Wrote { keys: vec![k.clone()] });

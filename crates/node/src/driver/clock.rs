@@ -112,11 +112,6 @@ impl SharedClock {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes all later timestamps lie above `at`.
-    pub fn start_above(&self, at: Hlc) {
-        self.lock().start_above(at);
-    }
-
     fn renew(&self) -> Result<(), SmallFileError> {
         let wanted = self.lock().wants_reservation(wall_ms());
         wanted.map_or(Ok(()), |upto| self.reserve(upto))
@@ -135,6 +130,10 @@ impl Time for SharedClock {
 
     fn observe(&self, remote: Hlc, wall_ms: u64) -> Skew {
         self.lock().observe(remote, wall_ms)
+    }
+
+    fn start_above(&self, at: Hlc) {
+        self.lock().start_above(at);
     }
 }
 

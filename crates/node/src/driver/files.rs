@@ -1,12 +1,12 @@
 //! What a node keeps in its data directory apart from the data.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use gossip::meta::Meta;
-use model::NodeId;
+use model::{Entry, Key, NodeId};
 use storage::small_file::{self, SmallFileError};
-use storage::{DataDir, DirError};
+use storage::{DataDir, DirError, Quarantine, QuarantineError};
 
 use crate::exit::Fatal;
 
@@ -15,12 +15,14 @@ const FORM: u32 = 1;
 /// The data directory and the small files in it.
 ///
 /// `node` holds the node's id from its first start on, `member` the durable record of a member, `clock` the clock's
-/// reservation, `engine/` the data.
+/// reservation, `engine/` the data, `quarantine` values that only this node still had.
 #[derive(Debug)]
 pub struct NodeFiles {
     dir: DataDir,
     /// Held while the record is written.
     saving: Mutex<()>,
+    /// Open once something has come into it.
+    quarantine: Mutex<Option<Quarantine>>,
 }
 
 impl NodeFiles {
@@ -35,7 +37,7 @@ impl NodeFiles {
                 Fatal::DataDirUnusable { path, reason: source.to_string() }
             }
         })?;
-        Ok(Self { dir, saving: Mutex::new(()) })
+        Ok(Self { dir, saving: Mutex::new(()), quarantine: Mutex::new(None) })
     }
 
     fn unusable(&self, reason: impl ToString) -> Fatal {
@@ -74,6 +76,22 @@ impl NodeFiles {
     pub fn save_meta(&self, meta: &Meta) -> Result<(), SmallFileError> {
         let _one_at_a_time = self.saving.lock();
         small_file::save(&self.dir.file("member"), FORM, &meta.encode())
+    }
+
+    /// Appends values that only this node still had to the quarantine file. They are durable when this returns.
+    ///
+    /// # Errors
+    /// The disk refuses; the file may hold a part.
+    pub fn quarantine(&self, at_ms: u64, entries: &[(Key, Entry)]) -> Result<(), QuarantineError> {
+        let mut open = self.quarantine.lock().unwrap_or_else(PoisonError::into_inner);
+        // What a failed try has left in the file is looked at by the next opening.
+        let mut file = match open.take() {
+            Some(file) => file,
+            None => Quarantine::open(&self.dir.file("quarantine"))?,
+        };
+        file.append(at_ms, entries)?;
+        *open = Some(file);
+        Ok(())
     }
 
     /// Where the clock's reservation is.

@@ -11,6 +11,7 @@ use gossip::founding::{
 };
 use gossip::meta::Meta;
 use gossip::roster::Roster;
+use gossip::stability::{Cause, Kept};
 use model::{ClusterId, DigestKey, Hlc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -140,7 +141,7 @@ fn record(
         roster,
         promises: Default::default(),
         caught_up,
-        stability: Default::default(),
+        stability: Kept { behind: (!caught_up).then_some(Cause::Joined), ..Kept::default() },
         identical: BTreeMap::new(),
     }
 }

@@ -36,13 +36,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gossip::coordinator::WriteLimits;
-use gossip::core::{Core, CoreConfig, Env, Serving, Status};
+use gossip::core::{Core, CoreConfig, Env, ForgettingStatus, Serving, Status, Time};
 use gossip::founding::{JoinRequest, WireVersions};
-use gossip::liveness::LivenessConfig;
 use gossip::meta::Meta;
 use gossip::pace::{GovernorConfig, GovernorStatus};
 use gossip::roster::Contact;
 use gossip::session::{Prefer, SessionConfig};
+use gossip::stability::Cause;
 use gossip::time::Now;
 use gossip::wire::WIRE_VERSION;
 use http_api::RouterOptions;
@@ -249,16 +249,18 @@ impl Node {
         tokens: (&CancellationToken, &CancellationToken),
     ) -> Result<Ended, Fatal> {
         // Noted before the engine makes its folder anew: a node killed in between must not forget that it is behind.
-        if meta.caught_up && meta.roster.len() > 1 && !self.files.has_engine() {
-            meta.caught_up = false;
+        if meta.roster.len() > 1 && !self.files.has_engine() {
+            meta.lost_records();
             self.save(&meta)?;
         }
         let (store, lost) = self.open_store(&meta).await?;
-        if lost && meta.caught_up && meta.roster.len() > 1 {
-            tracing::warn!(
-                "records were lost; this node is behind until a session with another member completes"
-            );
-            meta.caught_up = false;
+        if lost && meta.roster.len() > 1 {
+            if meta.stability.behind != Some(Cause::Joined) {
+                tracing::warn!(
+                    "records were lost; this node is behind until a session with another member completes"
+                );
+            }
+            meta.lost_records();
             self.save(&meta)?;
         }
         storage::forget_losses(&self.files.engine())
@@ -372,7 +374,7 @@ impl Node {
             max_bytes_per_second: settings.repair_max_bytes_per_second,
             adaptive: settings.repair_governor,
         };
-        CoreConfig { fanout, sessions, liveness: LivenessConfig::default(), governor }
+        CoreConfig { fanout, sessions, governor, ..CoreConfig::default() }
     }
 
     fn identify(&self, meta: &Meta, life: WriterId, contact: &Contact) -> Result<(), Fatal> {
@@ -441,5 +443,6 @@ fn not_yet(meta: &Meta) -> Status {
         repairs: Vec::new(),
         checks: 0,
         session_failures: std::collections::BTreeMap::new(),
+        forgetting: ForgettingStatus::default(),
     }
 }

@@ -4,12 +4,14 @@
 //! clients' requests go on meanwhile.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use gossip::core::{Action, Core, Env, Event, ReplyId, Status};
+use gossip::stability::without;
 use gossip::wire::{self, Frame};
-use model::Key;
-use storage::Seq;
+use model::{Dot, Entry, Key, Sibling};
+use storage::{Seq, StoreError, UpdateError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -131,6 +133,17 @@ impl Protocol {
                     };
                     let _ = tell.send(event);
                 }
+                Action::Quarantine { op, entries } => {
+                    let _ = tell.send(self.quarantine(op, &entries));
+                }
+                Action::Advance { op, marks, rows } => {
+                    let advanced = self.member.store.advance(marks, rows);
+                    let _ = tell.send(stepped(advanced.map(|step| Event::Advanced { op, done: step.done })));
+                }
+                Action::Forget { op, upto, rows } => {
+                    let forgot = self.member.store.forget(upto, rows);
+                    let _ = tell.send(stepped(forgot.map(|step| Event::Forgot { op, done: step.done })));
+                }
                 Action::AwaitDurable { op, seq } => self.await_durable(op, seq, tell.clone()),
                 Action::Persist(meta) => self
                     .files
@@ -152,6 +165,21 @@ impl Protocol {
         Ok(())
     }
 
+    /// Into the file first, durably: what is in neither place is lost.
+    fn quarantine(&self, op: u64, entries: &[(Key, Entry)]) -> Event {
+        if let Err(error) = self.files.quarantine(self.line.now().wall_ms, entries) {
+            return Event::StoreStopped { reason: error.to_string() };
+        }
+        for (key, gone) in entries {
+            let dots: Vec<Dot> = gone.siblings().iter().map(Sibling::dot).collect();
+            let left = |held: Entry| Ok::<_, Infallible>(Some(without(&held, &dots)));
+            if let Err(UpdateError::Store(error)) = self.member.store.update(key, left) {
+                return Event::StoreStopped { reason: error.to_string() };
+            }
+        }
+        Event::Stored { op, changed: vec![true; entries.len()] }
+    }
+
     fn send(&self, to: model::NodeId, frame: OutFrame, may_be_lost: bool) {
         match self.transport.try_send(to, frame) {
             Ok(()) | Err(SendError::NoAddress | SendError::Stopping) => {}
@@ -166,7 +194,7 @@ impl Protocol {
     }
 
     fn await_durable(&self, op: u64, seq: Seq, tell: mpsc::UnboundedSender<Event>) {
-        let then = move |durable: Result<(), storage::StoreError>| {
+        let then = move |durable: Result<(), StoreError>| {
             let event = match durable {
                 Ok(()) => Event::Durable { op },
                 Err(error) => Event::StoreStopped { reason: error.to_string() },
@@ -207,6 +235,11 @@ impl Protocol {
             Incoming::Datagram { bytes, .. } => Some(Event::Heartbeat { bytes }),
         }
     }
+}
+
+/// What a step of the store came to, or that it failed.
+fn stepped(step: Result<Event, StoreError>) -> Event {
+    step.unwrap_or_else(|error| Event::StoreStopped { reason: error.to_string() })
 }
 
 /// What clients have written, from an instant on.

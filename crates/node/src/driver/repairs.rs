@@ -145,6 +145,10 @@ fn outcome(outcome: &Outcome) -> (RepairOutcome, Option<String>) {
     match outcome {
         Outcome::Identical => (RepairOutcome::Identical, None),
         Outcome::More => (RepairOutcome::More, None),
+        Outcome::Withheld => {
+            let why = "both sides are behind: of some keys neither can say whether they were deleted";
+            (RepairOutcome::More, Some(why.to_owned()))
+        }
         Outcome::Busy => (RepairOutcome::Busy, None),
         Outcome::Aborted(reason) => (RepairOutcome::Aborted, Some(reason.to_string())),
         Outcome::Failed(reason) => (RepairOutcome::Failed, Some(reason.clone())),

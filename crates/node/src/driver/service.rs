@@ -12,6 +12,7 @@ use gossip::clock::NeedReservation;
 use gossip::coordinator::{self, NewValue, Refusal, WriteLimits};
 use gossip::core::{Event, MemberStatus, Serving, Status};
 use gossip::liveness::LivenessState;
+use gossip::stability::Cause;
 use http_api::{
     ClusterView, DeleteRequest, Deleted, DrillsView, Limits, ListItem, ListPage, ListRequest, Liveness,
     MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun, RepairView, RepairsView, Service,
@@ -43,12 +44,18 @@ impl NodeService {
 
     /// The member that answers clients, or why there is none.
     fn serving(&self) -> Result<Arc<Member>, ServiceError> {
+        Ok(self.serving_at()?.0)
+    }
+
+    /// ... and the watermark of that moment: as long as a node is not behind it holds all that lies at or under it, and
+    /// a write that it takes at that moment may claim so. A later watermark may be one that it is behind of (H30).
+    fn serving_at(&self) -> Result<(Arc<Member>, Hlc), ServiceError> {
         let member = self.present.member().ok_or_else(|| self.not_ready())?;
-        match &member.status.borrow().serving {
-            Serving::Yes | Serving::Stopped(_) => {}
-            _ => return Err(self.not_ready()),
-        }
-        Ok(member)
+        let status = member.status.borrow();
+        let watermark = status.forgetting.watermark;
+        let serves = matches!(status.serving, Serving::Yes | Serving::Stopped(_));
+        drop(status);
+        if serves { Ok((member, watermark)) } else { Err(self.not_ready()) }
     }
 
     fn not_ready(&self) -> ServiceError {
@@ -61,9 +68,9 @@ impl NodeService {
         &self,
         key: &Key,
         token: Option<&str>,
-        fold: impl Fn(Entry, Option<&Context>, Dot, &WriteLimits) -> Result<Option<Entry>, Refusal>,
+        fold: impl Fn(Entry, Option<&Context>, Dot, Hlc, &WriteLimits) -> Result<Option<Entry>, Refusal>,
     ) -> Result<(Arc<Member>, bool, Entry), ServiceError> {
-        let member = self.serving()?;
+        let (member, watermark) = self.serving_at()?;
         let _timed = self.present.requests.begin();
         let under_way = member.writes.enter().ok_or_else(|| self.not_ready())?;
         let seen = token.map(|text| member.open_token(key, text)).transpose()?;
@@ -74,7 +81,7 @@ impl NodeService {
                 let newest = held.context().newest().max(seen.as_ref().map_or(Hlc::ZERO, Context::newest));
                 let hlc = member.clock.stamp(newest).map_err(Decision::Clock)?;
                 let dot = Dot { hlc, writer: member.life };
-                fold(held, seen.as_ref(), dot, &member.limits).map_err(Decision::Refused)
+                fold(held, seen.as_ref(), dot, watermark, &member.limits).map_err(Decision::Refused)
             });
             match outcome {
                 Ok(updated) => break updated,
@@ -166,13 +173,13 @@ impl Member {
 impl Service for NodeService {
     async fn put(&self, request: PutRequest) -> Result<Written, ServiceError> {
         let PutRequest { key, value, content_type, context } = request;
-        let fold = |held: Entry, seen: Option<&Context>, dot, limits: &WriteLimits| {
+        let fold = |held: Entry, seen: Option<&Context>, dot, watermark, limits: &WriteLimits| {
             let new = NewValue {
                 value: Bytes::clone(&value),
                 content_type: content_type.clone(),
                 expiry: Expiry::NEVER,
             };
-            coordinator::put(held, seen, dot, new, Hlc::ZERO, limits).map(Some)
+            coordinator::put(held, seen, dot, new, watermark, limits).map(Some)
         };
         let (member, created, entry) = self.write(&key, context.as_deref(), fold).await?;
         let etag = entry
@@ -200,8 +207,8 @@ impl Service for NodeService {
 
     async fn delete(&self, request: DeleteRequest) -> Result<Deleted, ServiceError> {
         let DeleteRequest { key, context } = request;
-        let fold = |held: Entry, seen: Option<&Context>, dot, limits: &WriteLimits| {
-            coordinator::delete(held, seen, dot, Hlc::ZERO, limits)
+        let fold = |held: Entry, seen: Option<&Context>, dot, watermark, limits: &WriteLimits| {
+            coordinator::delete(held, seen, dot, watermark, limits)
         };
         let (member, _, entry) = self.write(&key, context.as_deref(), fold).await?;
         Ok(Deleted { siblings: entry.siblings().len(), context: member.mint_for_writer(&key, &entry, 0) })
@@ -277,11 +284,10 @@ impl Present {
                 "no write can be taken: the clock's reservation cannot be written: {reason}"
             ));
         }
-        match &member.status.borrow().serving {
+        let status = member.status.borrow();
+        match &status.serving {
             Serving::Yes => None,
-            Serving::Behind => Some(
-                "joined, and behind: waiting for a first completed session with a member that is not behind".into(),
-            ),
+            Serving::Behind => Some(why_behind(&status)),
             Serving::Removed => Some(
                 "this node was removed from the cluster: its data directory is kept; start it with an empty one to join anew".into(),
             ),
@@ -324,6 +330,14 @@ impl Present {
             members,
         }
     }
+}
+
+fn why_behind(status: &Status) -> String {
+    let why = match status.forgetting.behind {
+        None | Some(Cause::Joined) => "joined, and behind".to_owned(),
+        Some(cause) => format!("behind ({cause})"),
+    };
+    format!("{why}: waiting for a first completed session with a member that is not behind")
 }
 
 fn member_view(member: &MemberStatus, status: &Status, own_root: &str) -> MemberView {

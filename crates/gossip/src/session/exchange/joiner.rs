@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use merkle::{Frozen, RangeDigest, Remainder};
-use model::{Delta, Key, Summary};
+use model::{Key, Summary};
 use storage::View;
 
 use super::super::Failure;
@@ -13,7 +13,7 @@ use super::super::packed::{Item, Name, Place, Want, pack_wants, unpack_names};
 use super::outbox::Outbox;
 use super::own::Own;
 use super::read::read;
-use super::{Bench, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME};
+use super::{Bench, Came, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME, Says};
 
 /// A key to be dealt with: its place in both rows is known.
 #[derive(Debug)]
@@ -111,9 +111,10 @@ impl Joiner {
         Ok(())
     }
 
-    pub fn data(&mut self, items: Vec<Item>, view: &View<'_>) -> Result<Vec<(Key, Delta)>, Failure> {
+    pub fn data(&mut self, items: Vec<Item>, view: &View<'_>) -> Result<Vec<Came>, Failure> {
         let mut taken = Vec::with_capacity(items.len());
         for Item { place, delta, .. } in items {
+            let says = if matches!(place, Place::Key(_)) { Says::InReturn } else { Says::Lacking };
             let key = match place {
                 Place::Next => {
                     self.asked.pop_front().ok_or(Failure::Protocol("an answer to what was not wanted"))?
@@ -127,7 +128,7 @@ impl Joiner {
                 }
                 Place::Name(_) => return Err(Failure::Protocol("data of a name that was not said")),
             };
-            taken.push((key, delta));
+            taken.push(Came { key, delta, says });
         }
         Ok(taken)
     }
@@ -220,10 +221,11 @@ impl Joiner {
             let entry = bench.entry(digest, read).unwrap_or_default();
             let Some((index, theirs)) = name else {
                 self.returns_left += 1;
-                let delta = entry.delta_for(&Summary::default());
+                let delta = entry.delta_for(&Summary::default()).map(|delta| bench.judge.only_names(delta));
                 self.outbox.push(&key, Place::Key(key.clone()), delta, bench);
                 continue;
             };
+            let entry = bench.agreed(&key, entry, &theirs);
             let held = entry.summary();
             if let Some(delta) = entry.delta_for(&theirs) {
                 let place = Place::Name(index - self.data_from);

@@ -21,13 +21,14 @@ mod outbox;
 mod own;
 mod read;
 
-use model::{Delta, Entry, Key};
+use model::{Delta, Entry, Key, Summary};
 use storage::{Store, Stored, View};
 
 use super::flow::Flow;
 use super::frames::{Close, Names, SessionFrame};
 use super::packed::{Item, Want};
 use super::{Failure, Tally};
+use crate::stability::{Judge, split};
 pub use joiner::Joiner;
 pub use namer::Namer;
 pub use own::Own;
@@ -57,6 +58,41 @@ pub struct Bench<'a> {
     pub held: u64,
     /// Something was read that is newer than the frozen view, and may not be durable.
     pub newer: bool,
+    /// Whose word counts at or under which watermark.
+    pub judge: Judge,
+    /// Siblings of this side's, by key, that it alone holds and that its authority knows nothing of.
+    pub alone: Vec<(Key, Entry)>,
+}
+
+/// Data of one key, as it came.
+#[derive(Debug)]
+pub struct Came {
+    pub key: Key,
+    pub delta: Delta,
+    pub says: Says,
+}
+
+/// What data says of the key, beside what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// Only what this side was lacking.
+    Lacking,
+    /// All that the other side holds of it, also by saying nothing.
+    All,
+    /// The same, in return for what this side sent: its context may be in it by now.
+    InReturn,
+}
+
+impl Came {
+    /// What the other side holds, where the data says so.
+    pub fn theirs(&self, held: &Entry) -> Option<Summary> {
+        let summary = self.delta.summary(held);
+        match self.says {
+            Says::Lacking => None,
+            Says::All => Some(summary),
+            Says::InReturn => Some(Summary { context: Default::default(), ..summary }),
+        }
+    }
 }
 
 impl<'a> Bench<'a> {
@@ -67,6 +103,7 @@ impl<'a> Bench<'a> {
         tally: &'a mut Tally,
         bytes: u64,
         held: u64,
+        judge: Judge,
     ) -> Self {
         Self {
             store,
@@ -79,6 +116,8 @@ impl<'a> Bench<'a> {
             rows: ROWS_A_STEP,
             held,
             newer: false,
+            judge,
+            alone: Vec::new(),
         }
     }
 }
@@ -89,6 +128,17 @@ impl Bench<'_> {
     pub fn entry(&mut self, frozen: Option<u128>, read: Option<Stored>) -> Option<Entry> {
         self.newer |= read.as_ref().map(|stored| stored.digest) != frozen;
         read.map(|stored| stored.entry)
+    }
+
+    /// The entry without what this side alone holds where the other side, whose word counts, holds `theirs`.
+    pub fn agreed(&mut self, key: &Key, entry: Entry, theirs: &Summary) -> Entry {
+        let dots = self.judge.alone(&entry, theirs);
+        if dots.is_empty() {
+            return entry;
+        }
+        let (agreed, alone) = split(&entry, &dots);
+        self.alone.push((key.clone(), alone));
+        agreed
     }
 }
 
@@ -148,15 +198,16 @@ impl Exchange {
         &mut self,
         items: Vec<Item>,
         view: &View<'_>,
+        judge: Judge,
         tally: &mut Tally,
-    ) -> Result<Vec<(Key, Delta)>, Failure> {
+    ) -> Result<Vec<Came>, Failure> {
         let sibling_bytes: usize = items.iter().map(|item| item.sibling_bytes).sum();
         let taken = match self {
-            Self::Namer(namer) => namer.data(items, view, tally)?,
+            Self::Namer(namer) => namer.data(items, view, judge, tally)?,
             Self::Joiner(joiner) => joiner.data(items, view)?,
         };
-        let sent = taken.iter().filter(|(_, delta)| *delta != Delta::default());
-        let keys: usize = sent.map(|(key, _)| key.as_bytes().len()).sum();
+        let sent = taken.iter().filter(|came| came.delta != Delta::default());
+        let keys: usize = sent.map(|came| came.key.as_bytes().len()).sum();
         tally.ideal += (sibling_bytes + keys) as u64;
         Ok(taken)
     }

@@ -11,7 +11,8 @@ use super::super::packed::{Item, Name, Place, Want, pack_names};
 use super::super::{Failure, Found, Tally};
 use super::outbox::Outbox;
 use super::read::read;
-use super::{Bench, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME};
+use super::{Bench, Came, NAMES_A_FRAME, Pumped, ROWS_AT_A_TIME, Says};
+use crate::stability::Judge;
 
 /// Naming pauses while so many wants wait to be answered.
 const WANTS_MAX: usize = 8 * NAMES_A_FRAME;
@@ -22,9 +23,11 @@ struct Wanted {
     token: u64,
     key: Key,
     /// What the frozen view holds of it.
-    digest: u128,
+    digest: Option<u128>,
     place: Place,
     held: Summary,
+    /// Whether all that is held here must be said, were it nothing: this side's word counts.
+    whole: bool,
 }
 
 /// The naming side of an exchange.
@@ -104,9 +107,10 @@ impl Namer {
             self.wanted.push_back(Wanted {
                 token: found.token,
                 key: found.key.clone(),
-                digest: found.digest,
+                digest: Some(found.digest),
                 place: Place::Next,
                 held,
+                whole: false,
             });
         }
         Ok(())
@@ -116,8 +120,9 @@ impl Namer {
         &mut self,
         items: Vec<Item>,
         view: &View<'_>,
+        judge: Judge,
         tally: &mut Tally,
-    ) -> Result<Vec<(Key, Delta)>, Failure> {
+    ) -> Result<Vec<Came>, Failure> {
         let mut taken = Vec::with_capacity(items.len());
         for Item { place, delta, .. } in items {
             let (key, named) = match place {
@@ -135,17 +140,23 @@ impl Namer {
                 return Err(Failure::Protocol("data out of order"));
             }
             if !named {
-                self.unnamed(at.0, &key, &delta, view)?;
+                self.unnamed(at.0, &key, &delta, (view, judge))?;
                 tally.named += 1;
             }
             self.data_last = Some(at);
-            taken.push((key, delta));
+            taken.push(Came { key, delta, says: Says::All });
         }
         Ok(taken)
     }
 
     /// Data of a key that the joiner alone has found.
-    fn unnamed(&mut self, token: u64, key: &Key, delta: &Delta, view: &View<'_>) -> Result<(), Failure> {
+    fn unnamed(
+        &mut self,
+        token: u64,
+        key: &Key,
+        delta: &Delta,
+        (view, judge): (&View<'_>, Judge),
+    ) -> Result<(), Failure> {
         let own = self.own.binary_search_by(|found| (found.token, &found.key).cmp(&(token, key)));
         if own.is_ok() {
             return Err(Failure::Protocol("data by its key of what was named"));
@@ -154,16 +165,20 @@ impl Namer {
             .unnamed_left
             .checked_sub(1)
             .ok_or(Failure::Protocol("more entries than it said it holds"))?;
-        if self.is_whole {
+        let whole = judge.must_answer(delta);
+        if self.is_whole && !whole {
             return Ok(());
         }
-        let digest = view.digest_of(token, key.as_bytes()).map_err(|_| Failure::ViewLost)?;
+        let digest = match self.is_whole {
+            true => None,
+            false => view.digest_of(token, key.as_bytes()).map_err(|_| Failure::ViewLost)?,
+        };
         self.remainder.name(digest);
-        if let Some(digest) = digest {
+        if digest.is_some() || whole {
             // It was here as well, unseen by a truncated digest: what the joiner lacks of it must go back.
             let held = delta.summary(&Entry::default());
             let (key, place) = (key.clone(), Place::Key(key.clone()));
-            self.wanted.push_back(Wanted { token, key, digest, place, held });
+            self.wanted.push_back(Wanted { token, key, digest, place, held, whole });
         }
         Ok(())
     }
@@ -230,8 +245,12 @@ impl Namer {
         bench.rows = bench.rows.saturating_sub(entries.len());
         for read in entries {
             let Some(wanted) = self.wanted.pop_front() else { break };
-            let delta =
-                bench.entry(Some(wanted.digest), read).and_then(|entry| entry.delta_for(&wanted.held));
+            let entry = bench.entry(wanted.digest, read);
+            let entry = entry.map(|entry| bench.agreed(&wanted.key, entry, &wanted.held));
+            let delta = match wanted.whole {
+                true => Some(entry.unwrap_or_default().word_for(&wanted.held)),
+                false => entry.and_then(|entry| entry.delta_for(&wanted.held)),
+            };
             // A want is answered even with nothing; what was not asked for only if there is something.
             if delta.is_some() || wanted.place == Place::Next {
                 self.outbox.push(&wanted.key, wanted.place, delta, bench);

@@ -1,12 +1,12 @@
 //! What a session does with what comes: frames, and what became of its merges and flushes.
 
 use merkle::Width;
-use model::{Delta, Entry, Key};
+use model::{Entry, Key};
 use storage::{Seq, Store};
 
 use super::search::{HELD_MAX, Search};
-use super::{Phase, Session, Turn};
-use crate::session::exchange::{Bench, Pumped};
+use super::{PeerDone, Phase, Session, Turn};
+use crate::session::exchange::{Bench, Came, Pumped};
 use crate::session::frames::{Close, Opened, SessionFrame};
 use crate::session::packed::{unpack_data, unpack_wants};
 use crate::session::{Ending, Failure, Step};
@@ -54,7 +54,8 @@ impl Session {
         self.flushed = true;
         let mut steps = Vec::new();
         if self.own_close.is_some() {
-            let done = SessionFrame::Done { left_out: self.incoming.left_out > 0 };
+            let (left_out, withheld) = (self.incoming.left_out > 0, self.incoming.withheld > 0);
+            let done = SessionFrame::Done { left_out, withheld };
             steps.extend(self.sends(vec![done]));
         }
         steps.extend(self.settle(turn.store));
@@ -138,12 +139,12 @@ impl Session {
                 }
             }
             SessionFrame::Close(close) => self.closed(close, turn),
-            SessionFrame::Done { left_out } => {
+            SessionFrame::Done { left_out, withheld } => {
                 let last = self.own_close.is_some() && self.peer_close.is_some() && self.peer_done.is_none();
                 if !last {
                     return Err(Failure::Protocol("done before both have closed, or twice"));
                 }
-                self.peer_done = Some(left_out);
+                self.peer_done = Some(PeerDone { left_out, withheld });
                 Ok(self.settle(turn.store))
             }
             SessionFrame::Abort(reason) => Ok(vec![Step::End(Ending::Aborted(reason))]),
@@ -157,15 +158,16 @@ impl Session {
         match opened {
             Opened::Busy => Ok(vec![Step::End(Ending::Busy)]),
             Opened::RosterFirst(roster) => Ok(vec![Step::End(Ending::RosterFirst(roster))]),
-            Opened::Identical { behind, .. } => {
-                self.peer_behind = behind;
+            Opened::MarksFirst(_) => Ok(vec![Step::End(Ending::MarksFirst)]),
+            Opened::Identical { behind, stability } => {
+                self.agree(behind, &stability)?;
                 self.theirs = self.mine;
                 self.phase = Phase::Closing;
                 // The opening left only once this view was durable, and so did the answer.
                 Ok(vec![Step::End(Ending::Identical)])
             }
-            Opened::Differ { behind, tree, .. } => {
-                self.peer_behind = behind;
+            Opened::Differ { behind, tree, stability } => {
+                self.agree(behind, &stability)?;
                 self.theirs = *tree;
                 if self.theirs.root == self.mine.root {
                     return Err(Failure::Protocol("equal roots that are said to differ"));
@@ -185,14 +187,30 @@ impl Session {
             return Err(Failure::Protocol("data after the close"));
         }
         let items = unpack_data(packed).map_err(Failure::Form)?;
-        let deltas: Vec<(Key, Delta)> = exchange.data(items, &view, &mut self.tally)?;
-        let entries: Vec<(Key, Entry)> = self.incoming.entries(deltas, turn.store)?;
+        let came: Vec<Came> = exchange.data(items, &view, self.judge, &mut self.tally)?;
+        // Who held nothing holds nothing alone: a joiner need not look.
+        let alone = match self.mine.root.is_zero() {
+            true => Vec::new(),
+            false => self.incoming.alone(&came, self.judge, turn.store)?,
+        };
+        let entries: Vec<(Key, Entry)> = self.incoming.entries(came, self.judge, turn.store)?;
         self.tally.received += entries.len() as u64;
+        self.tally.refused = self.incoming.refused;
+        let mut steps = self.quarantine(alone);
         self.merges.push_back(credit);
-        let mut steps = vec![Step::Merge(entries)];
+        steps.push(Step::Merge(entries));
         // What came by its key alone may have to be answered.
         steps.extend(self.pump(turn)?);
         Ok(steps)
+    }
+
+    /// What the other side, whose word counts, does not hold and knows nothing of: taken out before anything is flushed.
+    fn quarantine(&mut self, alone: Vec<(Key, Entry)>) -> Vec<Step> {
+        if alone.is_empty() {
+            return Vec::new();
+        }
+        self.merges.push_back(0);
+        vec![Step::Quarantine(alone)]
     }
 
     /// One step of the exchange.
@@ -209,9 +227,10 @@ impl Session {
             &mut self.tally,
             turn.allowed.bytes(),
             self.mine.root.count,
+            self.judge,
         );
         let pumped = exchange.pump(&mut bench)?;
-        let mut frames = bench.out;
+        let (mut frames, alone) = (bench.out, bench.alone);
         if bench.newer {
             // Asked after it was read: what is told of it leaves only once it is durable.
             self.rests_on = turn.store.written();
@@ -219,7 +238,8 @@ impl Session {
         let closed = exchange.close().filter(|_| self.own_close.is_none());
         frames.extend(self.flow.credit(turn.allowed));
         frames.extend(closed.map(SessionFrame::Close));
-        let mut steps = self.sends(frames);
+        let mut steps = self.quarantine(alone);
+        steps.extend(self.sends(frames));
         if pumped == Pumped::Again || self.flow.owes(turn.allowed) {
             steps.push(Step::Again);
         }
@@ -270,9 +290,14 @@ impl Session {
             return vec![Step::Flush(seq)];
         }
         match self.peer_done {
-            Some(left_out) if self.flushed => {
+            Some(PeerDone { left_out, withheld }) if self.flushed => {
                 let nothing = self.cut || left_out || self.incoming.left_out > 0;
-                vec![Step::End(if nothing { Ending::More } else { Ending::Identical })]
+                let ending = match withheld || self.incoming.withheld > 0 {
+                    true => Ending::Withheld,
+                    false if nothing => Ending::More,
+                    false => Ending::Identical,
+                };
+                vec![Step::End(ending)]
             }
             _ => Vec::new(),
         }

@@ -1,0 +1,370 @@
+//! Summary vectors, watermark and horizon at work: published, heard, reckoned, and the store moved along with them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use model::{Hlc, NodeId};
+use storage::Marks;
+
+use super::{Action, Core, Env, Op};
+use crate::liveness::LivenessState;
+use crate::session::{Session, Stability};
+use crate::stability::{
+    Cause, Elapsed, Publications, Published, SAID_COMPONENTS_MAX, STEP_MS, Said, Terms, Vector, Waits,
+    majority, reckon,
+};
+
+/// Rows that the store looks at or takes off its disk in one action, about.
+const ROWS_A_STEP: usize = 1_024;
+/// Without a reservation for the clock nothing is published; it is tried again after this time.
+const TRIED_AGAIN: Duration = Duration::from_secs(1);
+
+/// Tombstones that left the tree at one time.
+#[derive(Clone, Copy, Debug)]
+struct Purge {
+    watermark: Hlc,
+    at: Duration,
+}
+
+/// What a node does so that deletes can be forgotten, beyond what it keeps on disk.
+#[derive(Debug, Default)]
+pub(super) struct Forgetting {
+    known: Publications,
+    /// Of each peer: the publications that it has, as far as known.
+    told: BTreeMap<NodeId, BTreeMap<NodeId, Hlc>>,
+    publish_at: Duration,
+    /// An adoption whose time could not be taken yet.
+    adoption_due: bool,
+    /// Something is known that was not reckoned with.
+    reckon: bool,
+    elapsed: Elapsed,
+    pub(super) waits: Option<Waits>,
+    /// To where the store has been moved, and the action under way.
+    advanced: Marks,
+    advancing: Option<(u64, Marks)>,
+    purges: VecDeque<Purge>,
+    forgetting: Option<u64>,
+    /// Siblings that were not taken, since they were replaced long ago.
+    pub(super) blocked: u64,
+    /// Siblings put into quarantine.
+    pub(super) quarantined: u64,
+}
+
+impl Core {
+    /// A new life is an adoption.
+    pub(super) fn begin_forgetting(&mut self, life: Hlc, env: Env<'_>) {
+        let kept = &mut self.meta.stability;
+        kept.begin_life(life);
+        env.time.start_above(kept.watermark.max(kept.published));
+        let caught_up = self.meta.caught_up;
+        if !caught_up {
+            self.meta.stability.behind.get_or_insert(Cause::Joined);
+        }
+        self.alone_is_not_behind();
+        self.forgetting.publish_at = env.now.mono;
+        self.test_behind();
+        self.persist();
+    }
+
+    /// All that time, and what was heard, make due.
+    pub(super) fn forgetting_due(&mut self, env: Env<'_>) {
+        if !self.may_repair() {
+            return;
+        }
+        if self.forgetting.adoption_due {
+            self.adopt(env);
+        }
+        if env.now.mono >= self.forgetting.publish_at {
+            self.begin_publishing(env);
+        }
+        if std::mem::take(&mut self.forgetting.reckon) {
+            self.reckon(env);
+        }
+        self.advance();
+        self.forget(env);
+    }
+
+    pub(super) fn forgetting_wakes(&self) -> Option<Duration> {
+        if !self.may_repair() {
+            return None;
+        }
+        let idle = self.forgetting.forgetting.is_none();
+        let forget =
+            self.forgetting.purges.front().filter(|_| idle).map(|purge| purge.at + self.config.grace);
+        // A purge that is old enough waits for the end of a session, which is an event.
+        let forget = forget.filter(|_| !self.forget_waits());
+        [Some(self.forgetting.publish_at), forget].into_iter().flatten().min()
+    }
+
+    /// The roster's members are others than before: nothing counts that was reckoned under the former one.
+    pub(super) fn roster_adopted(&mut self, env: Env<'_>) {
+        self.forgetting.known.keep_members(&self.meta.roster);
+        self.forgetting.adoption_due = true;
+        self.alone_is_not_behind();
+        self.adopt(env);
+    }
+
+    fn adopt(&mut self, env: Env<'_>) {
+        if let Some(at) = env.time.tick(env.now.wall_ms) {
+            self.meta.stability.adopted = at;
+            self.forgetting.adoption_due = false;
+            self.forgetting.publish_at = env.now.mono;
+            self.forgetting.reckon = true;
+            self.persist();
+        }
+    }
+
+    /// Whoever is the only member has nobody to be behind of, and nothing to be proven by.
+    fn alone_is_not_behind(&mut self) {
+        if self.is_member() && self.meta.roster.len() == 1 {
+            self.meta.stability.unproven = None;
+            self.meta.stability.behind = None;
+            if !std::mem::replace(&mut self.meta.caught_up, true) {
+                tracing::warn!("this node is the only member left; going on with what it holds");
+                self.schedule.set_needed(false);
+            }
+        }
+    }
+
+    /// The own component rises to a new time once all that was written until then is durable.
+    fn begin_publishing(&mut self, env: Env<'_>) {
+        let now = env.now.mono;
+        let Some(at) = env.time.tick(env.now.wall_ms) else {
+            self.forgetting.publish_at = now + TRIED_AGAIN;
+            return;
+        };
+        self.forgetting.publish_at = now + Duration::from_millis(STEP_MS - env.now.wall_ms % STEP_MS);
+        // After the time was taken: a write with an earlier one is in the store, or holds up this answer.
+        let seq = env.store.written();
+        let op = self.op(Op::Publish(at));
+        self.out.push_back(Action::AwaitDurable { op, seq });
+    }
+
+    /// All that this node held at this time is durable.
+    pub(super) fn published(&mut self, at: Hlc) {
+        let (me, kept) = (self.meta.node, &mut self.meta.stability);
+        // Of an adoption since then nothing was said: it publishes by itself.
+        if at < kept.adopted || at <= kept.published || self.forgetting.adoption_due {
+            return;
+        }
+        kept.published = at;
+        let vector = kept.complete(me, at, &self.meta.roster);
+        let (roster, adopted) = (self.meta.roster.version(), kept.adopted);
+        self.forgetting.known.take(me, Published { at, roster, adopted, vector });
+        self.forgetting.reckon = true;
+        self.persist();
+    }
+
+    /// What an opening says, for this peer.
+    pub(super) fn said_to(&mut self, peer: NodeId) -> Stability {
+        let version = self.meta.roster.version();
+        let known = &self.forgetting.known;
+        let own = known.get(self.meta.node).filter(|published| published.roster == version);
+        let published = own.map_or(Hlc::ZERO, |published| published.at);
+        let told = self.forgetting.told.entry(peer).or_default();
+        let mut said: Vec<Said> = Vec::new();
+        let mut left = SAID_COMPONENTS_MAX;
+        // This node's own first: the peer cannot do without it.
+        let me = self.meta.node;
+        let order = known.iter().filter(|(of, _)| *of == me).chain(known.iter().filter(|(of, _)| *of != me));
+        for (of, published) in order {
+            if of == peer || told.get(&of).is_some_and(|at| *at >= published.at) {
+                continue;
+            }
+            let Some(form) = Said::of(&self.meta.roster, version, of, published) else { continue };
+            if form.components() > left {
+                break;
+            }
+            left -= form.components();
+            told.insert(of, published.at);
+            said.push(form);
+        }
+        let Marks { watermark, horizon } = self.meta.stability.marks();
+        Stability { watermark, horizon, all_behind: self.all_behind(), published, said }
+    }
+
+    /// What a peer of the same roster says in its opening. Gives the vector that it had published before it froze its
+    /// view, if that is known.
+    pub(super) fn heard_said(&mut self, peer: NodeId, stability: &Stability) -> Option<Vector> {
+        let version = self.meta.roster.version();
+        for said in &stability.said {
+            let Some((of, published)) = said.hear(&self.meta.roster, version) else { continue };
+            if of == self.meta.node {
+                continue;
+            }
+            let told = self.forgetting.told.entry(peer).or_default().entry(of).or_default();
+            *told = published.at.max(*told);
+            self.forgetting.reckon |= self.forgetting.known.take(of, published);
+        }
+        let theirs = self.forgetting.known.get(peer)?;
+        let same = theirs.at == stability.published && theirs.roster == version;
+        same.then(|| theirs.vector.clone())
+    }
+
+    /// What was said to this peer may have been lost, or it may have forgotten it.
+    pub(super) fn forget_told(&mut self, peer: NodeId) {
+        self.forgetting.told.remove(&peer);
+    }
+
+    /// Liveness has changed, on which the horizon of a cluster of two rests.
+    pub(super) fn reckon_anew(&mut self) {
+        self.forgetting.reckon = true;
+    }
+
+    fn reckon(&mut self, env: Env<'_>) {
+        let own = &self.meta.stability.vector;
+        let reckoned = reckon(&self.meta.roster, &self.forgetting.known, own);
+        if self.forgetting.waits != reckoned.waits {
+            self.forgetting.waits = reckoned.waits;
+            self.changed = true;
+        }
+        let members = self.meta.roster.len();
+        let published = self.forgetting.known.iter().map(|(_, published)| published.at);
+        let agreed = majority(published, members);
+        let other_down =
+            members == 2 && self.others().all(|id| self.liveness.state(id) == LivenessState::Down);
+        let kept = self.meta.stability.horizon;
+        let passed = self.forgetting.elapsed.horizon(other_down, env.now.mono, kept);
+        let horizon = agreed.max(passed).unwrap_or_default();
+        self.take_marks(Marks { watermark: reckoned.watermark.unwrap_or_default(), horizon }, env);
+    }
+
+    /// Watermark and horizon rise to at least these: on disk before they are used. What the watermark says that this
+    /// node should hold, it must hold.
+    pub(super) fn take_marks(&mut self, marks: Marks, env: Env<'_>) {
+        let kept = &mut self.meta.stability;
+        let risen = Marks {
+            watermark: kept.watermark.max(marks.watermark),
+            horizon: kept.horizon.max(marks.horizon),
+        };
+        if risen == kept.marks() {
+            return;
+        }
+        (kept.watermark, kept.horizon) = (risen.watermark, risen.horizon);
+        // An earlier life of this node has published a time as late as that: no new dot may lie under it.
+        env.time.start_above(risen.watermark);
+        self.test_behind();
+        self.persist();
+    }
+
+    /// Whether the node holds as much as it should; once it is behind only a session ends that.
+    pub(super) fn test_behind(&mut self) {
+        let me = self.meta.node;
+        if self.meta.caught_up && self.meta.stability.holds_too_little(me, &self.meta.roster) {
+            tracing::warn!(
+                watermark = %self.meta.stability.watermark,
+                stable = %self.meta.stability.stable(me, &self.meta.roster),
+                "this node holds less than the others count on, as after a restored backup: it is behind until a \
+                 session with a member that is not has completed"
+            );
+            self.meta.caught_up = false;
+            self.meta.stability.behind = Some(Cause::Restored);
+            self.schedule.set_needed(true);
+            self.changed = true;
+        }
+    }
+
+    /// Whether every member is known to be behind, this one too (H29).
+    pub(super) fn all_behind(&self) -> bool {
+        let is_behind = |id: NodeId| self.peers.get(&id).and_then(|peer| peer.behind) == Some(true);
+        !self.meta.caught_up && self.others().all(is_behind)
+    }
+
+    /// A session has completed in which nothing was left out: all that the peer held is durably held here.
+    pub(super) fn merge_vector(&mut self, session: &Session, env: Env<'_>) {
+        let me = self.meta.node;
+        if let Some(theirs) = session.peer_vector() {
+            self.meta.stability.vector.merge(theirs, &self.meta.roster);
+        }
+        if session.terms() == Terms::Equal || session.terms() == Terms::Behind {
+            self.completed(session);
+        }
+        let own = self.meta.stability.published;
+        let now = self.meta.stability.complete(me, own, &self.meta.roster);
+        let told = self.forgetting.known.get(me);
+        if told.is_none_or(|published| now.is_steps_ahead_of(&published.vector)) {
+            self.forgetting.publish_at = self.forgetting.publish_at.min(env.now.mono);
+        }
+    }
+
+    /// ... with a member that is not behind, or one of a cluster in which all are.
+    fn completed(&mut self, session: &Session) {
+        let was = (self.meta.caught_up, self.meta.stability.unproven);
+        let behind = self.meta.stability.completed(self.meta.node, &self.meta.roster);
+        if behind == self.meta.caught_up {
+            self.meta.caught_up = !behind;
+            self.schedule.set_needed(behind);
+        }
+        if self.meta.caught_up && !was.0 {
+            if session.peer_behind() {
+                tracing::warn!(
+                    "every member is behind; going on with what they hold together. Deletes may return"
+                );
+            }
+            tracing::info!(peer = %self.meta.roster.shown_name(session.peer()), "caught up; serving");
+        }
+        if (self.meta.caught_up, self.meta.stability.unproven) != was {
+            self.persist();
+        }
+    }
+
+    /// Whether the store is where watermark and horizon are: else roots cannot be compared.
+    pub(super) fn has_advanced(&self) -> bool {
+        self.forgetting.advanced == self.meta.stability.marks()
+    }
+
+    fn advance(&mut self) {
+        if self.has_advanced() || self.forgetting.advancing.is_some() {
+            return;
+        }
+        let marks = self.meta.stability.marks();
+        let op = self.op(Op::Advance);
+        self.forgetting.advancing = Some((op, marks));
+        self.out.push_back(Action::Advance { op, marks, rows: ROWS_A_STEP });
+    }
+
+    /// A step of moving the store along was taken.
+    pub(super) fn store_advanced(&mut self, op: u64, done: bool, env: Env<'_>) {
+        let Some((_, marks)) = self.forgetting.advancing.take_if(|(under_way, _)| *under_way == op) else {
+            return;
+        };
+        self.ops.remove(&op);
+        if done {
+            let before = std::mem::replace(&mut self.forgetting.advanced, marks);
+            if before.watermark != marks.watermark {
+                self.forgetting.purges.push_back(Purge { watermark: marks.watermark, at: env.now.mono });
+            }
+            self.changed = true;
+        }
+    }
+
+    /// Whether a session is open in which a purged tombstone may still be needed (H9).
+    fn forget_waits(&self) -> bool {
+        let Some(purge) = self.forgetting.purges.front() else { return false };
+        self.sessions.values().any(|session| session.started().mono <= purge.at)
+    }
+
+    /// Takes tombstones off the disk that left the tree long enough ago.
+    fn forget(&mut self, env: Env<'_>) {
+        let Some(purge) = self.forgetting.purges.front().copied() else { return };
+        let is_old = env.now.mono >= purge.at + self.config.grace;
+        if self.forgetting.forgetting.is_some() || !is_old || self.forget_waits() {
+            return;
+        }
+        let op = self.op(Op::Forget);
+        self.forgetting.forgetting = Some(op);
+        self.out.push_back(Action::Forget { op, upto: purge.watermark, rows: ROWS_A_STEP });
+    }
+
+    /// A step of taking tombstones off the disk was taken.
+    pub(super) fn store_forgot(&mut self, op: u64, done: bool) {
+        if self.forgetting.forgetting.take_if(|under_way| *under_way == op).is_none() {
+            return;
+        }
+        self.ops.remove(&op);
+        if done {
+            self.forgetting.purges.pop_front();
+        }
+        self.changed = true;
+    }
+}
