@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::forgetting::Forgetting;
 use crate::send::Call;
 use crate::{Client, Error};
 
@@ -25,6 +26,9 @@ pub struct ClusterView {
     pub keys: u64,
     /// Tombstones kept.
     pub tombstones: u64,
+    /// How far deletes are forgotten.
+    #[serde(default)]
+    pub forgetting: Forgetting,
     /// Every member of the roster, the answering node included.
     pub members: Vec<MemberView>,
 }

@@ -18,6 +18,7 @@
 mod cluster;
 mod endpoint;
 mod error;
+mod forgetting;
 mod kv;
 mod list;
 mod repairs;
@@ -25,6 +26,7 @@ mod send;
 
 pub use cluster::{ClusterView, Liveness, MemberView, NodeView, Readiness};
 pub use error::{Error, Problem};
+pub use forgetting::{Forgetting, WaitsFor};
 pub use kv::{Deleted, Head, Headed, PutOptions, Read, Sibling, Siblings, Value, Written};
 pub use list::{Listed, Page};
 pub use repairs::{

@@ -73,6 +73,7 @@ mod body;
 mod drills;
 mod error;
 mod fields;
+mod forgetting_view;
 mod headers;
 mod kv;
 mod list;
@@ -88,6 +89,7 @@ mod view;
 
 pub use app::{RouterOptions, router};
 pub use error::ServiceError;
+pub use forgetting_view::{ForgettingView, WaitsView};
 pub use problem::{PROBLEM_TYPE_PREFIX, ProblemKind};
 pub use repair_view::{
     Brake, DrillsView, GovernorView, RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairsView,

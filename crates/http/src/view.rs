@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use model::{ClusterId, NodeId};
 use serde::{Serialize, Serializer};
 
+use crate::forgetting_view::ForgettingView;
+
 /// The cluster as one node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClusterView {
@@ -20,6 +22,8 @@ pub struct ClusterView {
     pub keys: u64,
     /// Tombstones kept.
     pub tombstones: u64,
+    /// How far deletes are forgotten.
+    pub forgetting: ForgettingView,
     /// Every member of the roster, the answering node included.
     pub members: Vec<MemberView>,
 }
@@ -122,7 +126,7 @@ fn shown<T: Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S
     }
 }
 
-fn moment<S: Serializer>(value: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn moment<S: Serializer>(value: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
     match value.and_then(rfc3339) {
         Some(text) => to.serialize_str(&text),
         None => to.serialize_none(),

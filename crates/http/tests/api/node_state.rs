@@ -21,6 +21,11 @@ async fn the_cluster_is_told_in_the_names_of_the_api() {
             "root": "abcd",
             "keys": 1,
             "tombstones": 0,
+            "forgetting": {
+                "watermark": "2023-11-14T22:13:20.000Z", "watermark_lag_ms": 21_500,
+                "waits_for": {"id": "0000000000000002", "name": "b", "since": "2023-11-14T22:13:23.250Z"},
+                "horizon": null, "behind": null, "resurrections_blocked": 3, "quarantined": 0,
+            },
             "members": [
                 {
                     "id": "0000000000000001", "name": "a", "liveness": "alive", "root": "abcd",

@@ -14,11 +14,11 @@ use gossip::core::{Event, MemberStatus, Serving, Status};
 use gossip::liveness::LivenessState;
 use gossip::stability::Cause;
 use http_api::{
-    ClusterView, DeleteRequest, Deleted, DrillsView, Limits, ListItem, ListPage, ListRequest, Liveness,
-    MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun, RepairView, RepairsView, Service,
-    ServiceError, Version, Written,
+    ClusterView, DeleteRequest, Deleted, DrillsView, ForgettingView, Limits, ListItem, ListPage, ListRequest,
+    Liveness, MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun, RepairView, RepairsView,
+    Service, ServiceError, Version, WaitsView, Written,
 };
-use model::{Context, Dot, Entry, Expiry, Hlc, Key, Sibling, context_token};
+use model::{Context, Dot, Entry, Expiry, Hlc, Key, NodeId, Sibling, context_token};
 use storage::{StoreError, UpdateError};
 
 use super::clock::wall_ms;
@@ -314,6 +314,7 @@ impl Present {
                 root: String::new(),
                 keys: 0,
                 tombstones: 0,
+                forgetting: ForgettingView::default(),
                 members: Vec::new(),
             };
         };
@@ -327,6 +328,7 @@ impl Present {
             root,
             keys: counts.keys,
             tombstones: counts.tombstones,
+            forgetting: forgetting_view(&status, wall_ms()),
             members,
         }
     }
@@ -338,6 +340,26 @@ fn why_behind(status: &Status) -> String {
         Some(cause) => format!("behind ({cause})"),
     };
     format!("{why}: waiting for a first completed session with a member that is not behind")
+}
+
+fn forgetting_view(status: &Status, now_ms: u64) -> ForgettingView {
+    let forgetting = &status.forgetting;
+    let known = |at: Hlc| (at != Hlc::ZERO).then(|| at.millis());
+    let name = |id: NodeId| status.members.iter().find(|member| member.id == id).map(|m| m.name.clone());
+    let waits_for = forgetting.waits.map(|waits| WaitsView {
+        id: waits.member,
+        name: name(waits.member).unwrap_or_else(|| waits.member.to_string()),
+        since: known(waits.since),
+    });
+    ForgettingView {
+        watermark: known(forgetting.watermark),
+        watermark_lag_ms: known(forgetting.watermark).map(|at| now_ms.saturating_sub(at)),
+        waits_for,
+        horizon: known(forgetting.horizon),
+        behind: forgetting.behind.map(|cause| cause.to_string()),
+        resurrections_blocked: forgetting.resurrections_blocked,
+        quarantined: forgetting.quarantined,
+    }
 }
 
 fn member_view(member: &MemberStatus, status: &Status, own_root: &str) -> MemberView {

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_api::{
-    Brake, ClusterView, DeleteRequest, Deleted, DrillsView, GovernorView, Limits, ListItem, ListPage,
-    ListRequest, Liveness, MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun, RepairMethod,
-    RepairOutcome, RepairPhase, RepairView, RepairsView, Service, ServiceError, SessionView, Version,
-    Written,
+    Brake, ClusterView, DeleteRequest, Deleted, DrillsView, ForgettingView, GovernorView, Limits, ListItem,
+    ListPage, ListRequest, Liveness, MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun,
+    RepairMethod, RepairOutcome, RepairPhase, RepairView, RepairsView, Service, ServiceError, SessionView,
+    Version, WaitsView, Written,
 };
 use model::{ClusterId, Dot, Hlc, Key, NodeId, WriterId};
 
@@ -184,6 +184,19 @@ impl Service for Fake {
             root: "abcd".into(),
             keys: self.state.lock().unwrap().entries.len() as u64,
             tombstones: 0,
+            forgetting: ForgettingView {
+                watermark: Some(1_700_000_000_000),
+                watermark_lag_ms: Some(21_500),
+                waits_for: Some(WaitsView {
+                    id: NodeId(2),
+                    name: "b".into(),
+                    since: Some(1_700_000_003_250),
+                }),
+                horizon: None,
+                behind: None,
+                resurrections_blocked: 3,
+                quarantined: 0,
+            },
             members: vec![
                 member(1, "a", Liveness::Alive, Some(1_700_000_000_123), None),
                 member(2, "b", Liveness::Suspect, None, Some(RepairView::Running)),

@@ -1,6 +1,6 @@
 //! One member as `status` and `members` show it: heard of from the asked node, then in its own words.
 
-use client::{ClusterView, Liveness, MemberView, NodeView};
+use client::{ClusterView, Forgetting, Liveness, MemberView, NodeView};
 use serde::Serialize;
 
 /// One member.
@@ -28,6 +28,8 @@ pub(crate) struct Row {
     pub(crate) progress: Option<String>,
     pub(crate) http: Option<String>,
     pub(crate) gossip: Option<String>,
+    /// How far deletes are forgotten there, in its own word.
+    pub(crate) forgetting: Option<Forgetting>,
 }
 
 impl Row {
@@ -49,6 +51,7 @@ impl Row {
             progress: None,
             http: member.http.clone(),
             gossip: member.gossip.clone(),
+            forgetting: None,
         }
     }
 
@@ -70,6 +73,7 @@ impl Row {
             progress: None,
             http: Some(asked.http.clone()),
             gossip: Some(asked.gossip.clone()),
+            forgetting: None,
         }
     }
 
@@ -81,6 +85,7 @@ impl Row {
         self.keys = Some(word.keys);
         self.tombstones = Some(word.tombstones);
         self.root = Some(word.root.clone());
+        self.forgetting = Some(word.forgetting.clone());
     }
 }
 

@@ -11,6 +11,9 @@ use super::row::Row;
 /// How many characters of a root people are shown; `--json` has it whole.
 const ROOT_CHARS: usize = 12;
 
+/// The watermark is spoken of once it lies so far in the past, milliseconds: in a healthy cluster it never does.
+const LAG_SHOWN_MS: u64 = 120_000;
+
 /// The whole of `status --json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -57,7 +60,28 @@ impl Report {
             text.push_str(&screen.paint(Colour::Red, &line));
             text.push('\n');
         }
+        if let Some(line) = self.waiting(now) {
+            text.push_str(&screen.paint(Colour::Yellow, &line));
+            text.push('\n');
+        }
         text
+    }
+
+    /// For whom deletes wait, in the word of the node that was asked, once they have waited for long.
+    fn waiting(&self, now: Timestamp) -> Option<String> {
+        let asked = self.members.iter().find(|row| row.asked)?;
+        let forgetting = asked.forgetting.as_ref()?;
+        let waits = forgetting.waits_for.as_ref()?;
+        if forgetting.watermark_lag_ms.is_none_or(|lag| lag < LAG_SHOWN_MS) {
+            return None;
+        }
+        let seen = waits.since.as_deref().map_or_else(|| "never".to_owned(), |since_| since(since_, now));
+        let kept = asked.tombstones.unwrap_or(0);
+        Some(format!(
+            "deletes are forgotten up to {}; {kept} tombstones wait for {}, last heard of {seen}",
+            forgetting.watermark.as_deref().map_or_else(|| "?".to_owned(), |at| since(at, now)),
+            harmless(&waits.name),
+        ))
     }
 
     fn sentence(&self) -> (Colour, String) {
@@ -184,6 +208,7 @@ mod tests {
             progress: None,
             http: Some("127.0.0.1:7710".to_owned()),
             gossip: None,
+            forgetting: None,
         }
     }
 
@@ -229,6 +254,30 @@ mod tests {
 
         n4 does not answer: its keys are not known, its root is as last heard; 2 of 4 roots are equal
         ");
+    }
+
+    #[test]
+    fn for_whom_deletes_wait_is_said_once_it_is_long() {
+        let waits_for = client::WaitsFor {
+            id: "0000000000000003".parse().unwrap(),
+            name: "n3".into(),
+            since: Some("2026-01-02T02:44:05Z".into()),
+        };
+        let forgetting = client::Forgetting {
+            watermark: Some("2026-01-02T02:44:00Z".into()),
+            watermark_lag_ms: Some(1_208_000),
+            waits_for: Some(waits_for),
+            ..client::Forgetting::default()
+        };
+        let asked = Row { tombstones: Some(7), forgetting: Some(forgetting.clone()), ..row("n1", ROOT) };
+        let text = Report::new(Some("c".into()), vec![asked, row("n2", ROOT)]).text(Screen::PLAIN, now());
+        let said = "deletes are forgotten up to 20 min ago (2026-01-02T02:44:00Z); 7 tombstones wait for n3, \
+                    last heard of 20 min ago (2026-01-02T02:44:05Z)\n";
+        assert!(text.ends_with(said), "{text}");
+        let soon = client::Forgetting { watermark_lag_ms: Some(40_000), ..forgetting };
+        let asked = Row { forgetting: Some(soon), ..row("n1", ROOT) };
+        let text = Report::new(Some("c".into()), vec![asked]).text(Screen::PLAIN, now());
+        assert!(!text.contains("wait"), "{text}");
     }
 
     #[test]

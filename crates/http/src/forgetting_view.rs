@@ -1,0 +1,41 @@
+//! How far deletes are forgotten, as `/v1/cluster` tells it. The JSON names are part of the API.
+
+use model::NodeId;
+use serde::Serialize;
+
+use crate::view::{displayed, moment};
+
+/// How far deletes are forgotten, and what keeps it from going further.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ForgettingView {
+    /// Every write up to this time is known to every member; in milliseconds since 1970, RFC 3339 in JSON, null before
+    /// there is one.
+    #[serde(serialize_with = "moment")]
+    pub watermark: Option<u64>,
+    /// How long ago that was by this node's clock, milliseconds; null before there is one.
+    pub watermark_lag_ms: Option<u64>,
+    /// The member that holds the watermark where it is.
+    pub waits_for: Option<WaitsView>,
+    /// What expires up to this time has expired for every member; as `watermark`.
+    #[serde(serialize_with = "moment")]
+    pub horizon: Option<u64>,
+    /// Why the node is behind, as a sentence's end; null when it is not.
+    pub behind: Option<String>,
+    /// Values not taken from other members since the start, because they had been replaced or deleted long ago.
+    pub resurrections_blocked: u64,
+    /// Values put into the quarantine file since the start.
+    pub quarantined: u64,
+}
+
+/// A member that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaitsView {
+    /// Its id, in hex.
+    #[serde(serialize_with = "displayed")]
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// The last of its times that is known, milliseconds since 1970; RFC 3339 in JSON, null when none is.
+    #[serde(serialize_with = "moment")]
+    pub since: Option<u64>,
+}
