@@ -1,5 +1,7 @@
 //! Reading and writing one key.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use crate::{Client, Error};
 
 const CONTEXT: &str = "mangrove-context";
 const SIBLINGS: &str = "mangrove-siblings";
+const EXPIRES: &str = "mangrove-expires";
 
 /// How a PUT is done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +26,9 @@ pub struct PutOptions {
     /// The context token of a read of this key: replace exactly what that read showed. Without
     /// one, all that the node holds is replaced.
     pub context: Option<String>,
+    /// After how long the value expires: 1 ms to 100 years, in whole milliseconds. Without one it stays, whatever it
+    /// replaces.
+    pub ttl: Option<Duration>,
 }
 
 /// What a PUT did.
@@ -36,6 +42,8 @@ pub struct Written {
     pub etag: String,
     /// A context token, when the written value stands alone.
     pub context: Option<String>,
+    /// When the value expires, RFC 3339; `None`: it does not.
+    pub expires: Option<String>,
 }
 
 /// What a DELETE left behind.
@@ -68,6 +76,8 @@ pub struct Value {
     pub content_type: String,
     /// Its entity tag, without quotes.
     pub etag: String,
+    /// When it expires, RFC 3339; `None`: it does not.
+    pub expires: Option<String>,
 }
 
 /// What a HEAD showed: as [`Read`], without the bytes.
@@ -90,6 +100,8 @@ pub struct Head {
     pub content_type: String,
     /// Its entity tag, without quotes.
     pub etag: String,
+    /// When it expires, RFC 3339; `None`: it does not.
+    pub expires: Option<String>,
 }
 
 /// All siblings of a key.
@@ -114,6 +126,8 @@ pub struct Sibling {
     pub dot: String,
     /// When its writer's clock said it was written, RFC 3339.
     pub time: Option<String>,
+    /// When it expires, RFC 3339; `None`: it does not.
+    pub expires: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -128,6 +142,8 @@ struct SiblingForm {
     etag: String,
     dot: String,
     time: Option<String>,
+    #[serde(default)]
+    expires: Option<String>,
 }
 
 impl Client {
@@ -140,7 +156,7 @@ impl Client {
         self.put_with(key, value, &PutOptions::default()).await
     }
 
-    /// The same with a content type or a context token.
+    /// The same with a content type, a context token or a time to live.
     ///
     /// # Errors
     /// As [`Client::put`].
@@ -150,7 +166,11 @@ impl Client {
         value: impl Into<Bytes>,
         options: &PutOptions,
     ) -> Result<Written, Error> {
-        let mut call = Call::new(Method::PUT, target(key));
+        let mut target = target(key);
+        if let Some(ttl) = options.ttl {
+            target = with_parameter(&target, &format!("ttl={}ms", ttl.as_millis()));
+        }
+        let mut call = Call::new(Method::PUT, target);
         if let Some(content_type) = &options.content_type {
             call = call.header("content-type", content_type)?;
         }
@@ -164,6 +184,7 @@ impl Client {
             siblings: answer.siblings()?,
             etag: answer.etag()?,
             context: answer.context(),
+            expires: answer.expires(),
         })
     }
 
@@ -177,6 +198,7 @@ impl Client {
                 let value = Value {
                     content_type: answer.content_type(),
                     etag: answer.etag()?,
+                    expires: answer.expires(),
                     bytes: answer.body.clone(),
                 };
                 Ok(Read { value: Some(value), siblings: answer.siblings()?, context: answer.context() })
@@ -214,6 +236,7 @@ impl Client {
                     size: size.ok_or_else(|| answer.strange("it has no Content-Length"))?,
                     content_type: answer.content_type(),
                     etag: answer.etag()?,
+                    expires: answer.expires(),
                 };
                 Ok(Headed { head: Some(head), siblings: answer.siblings()?, context: answer.context() })
             }
@@ -258,6 +281,7 @@ fn sibling(answer: &Answer, form: SiblingForm) -> Result<Sibling, Error> {
         etag: form.etag,
         dot: form.dot,
         time: form.time,
+        expires: form.expires,
     })
 }
 
@@ -276,6 +300,10 @@ impl Answer {
 
     fn context(&self) -> Option<String> {
         self.text(CONTEXT).map(str::to_owned)
+    }
+
+    fn expires(&self) -> Option<String> {
+        self.text(EXPIRES).map(str::to_owned)
     }
 
     fn siblings(&self) -> Result<usize, Error> {

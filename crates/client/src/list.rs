@@ -21,7 +21,7 @@ pub struct Page {
     pub next: Option<Key>,
 }
 
-/// One key of a listing. Size, tag, content type, dot and time are those of the sibling that a
+/// One key of a listing. Size, tag, content type, dot, time and expiry are those of the sibling that a
 /// GET answers with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -39,6 +39,8 @@ pub struct Listed {
     pub time: Option<String>,
     /// How many siblings the key has.
     pub siblings: usize,
+    /// When the value expires, RFC 3339; `None`: it does not.
+    pub expires: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +60,8 @@ struct ListedForm {
     #[serde(default)]
     time: Option<String>,
     siblings: usize,
+    #[serde(default)]
+    expires: Option<String>,
 }
 
 impl Client {
@@ -106,6 +110,7 @@ fn listed(answer: &Answer, form: ListedForm) -> Result<Listed, Error> {
         dot: form.dot,
         time: form.time,
         siblings: form.siblings,
+        expires: form.expires,
     })
 }
 

@@ -75,7 +75,7 @@ async fn a_value_is_put_read_and_deleted() {
     assert_eq!((missing.value, missing.siblings, missing.context), (None, 0, None));
     assert_eq!(client.head(&key).await.unwrap().head, None);
 
-    let options = PutOptions { content_type: Some("text/plain".into()), context: None };
+    let options = PutOptions { content_type: Some("text/plain".into()), ..PutOptions::default() };
     let written = client.put_with(&key, "127.0.0.1", &options).await.unwrap();
     assert!(written.created && written.siblings == 1 && written.context.is_some());
     let read = client.get(&key).await.unwrap();
@@ -96,6 +96,26 @@ async fn a_value_is_put_read_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_value_may_expire() {
+    let node = node().await;
+    let client = to(&[node.address]);
+    let expires = Some("2023-11-14T22:14:50.001Z".to_owned());
+    for key in [key("a/b"), key("../x")] {
+        *node.fake.state.lock().unwrap() = fake::State::default();
+        let options = PutOptions { ttl: Some(Duration::from_secs(90)), ..PutOptions::default() };
+        assert_eq!(client.put_with(&key, "v", &options).await.unwrap().expires, expires);
+        assert_eq!(client.get(&key).await.unwrap().value.unwrap().expires, expires);
+        assert_eq!(client.head(&key).await.unwrap().head.unwrap().expires, expires);
+        assert_eq!(client.get_siblings(&key).await.unwrap().siblings[0].expires, expires);
+        assert_eq!(client.list(b"", None, 9).await.unwrap().items[0].expires, expires);
+        assert_eq!(client.put(&key, "v").await.unwrap().expires, None);
+        assert_eq!(client.get(&key).await.unwrap().value.unwrap().expires, None);
+        let none = PutOptions { ttl: Some(Duration::ZERO), ..PutOptions::default() };
+        assert_eq!(problem(client.put_with(&key, "v", &none).await.unwrap_err()).slug(), "bad-ttl");
+    }
+}
+
+#[tokio::test]
 async fn siblings_are_read_and_replaced_by_their_token() {
     let node = node().await;
     let client = to(&[node.address]);
@@ -109,7 +129,7 @@ async fn siblings_are_read_and_replaced_by_their_token() {
     assert_eq!(values, [&b"\x00two"[..], b"one"]);
     assert_eq!(all.siblings[1].content_type.as_deref(), Some("text/plain"));
     assert!(all.siblings[1].time.is_some());
-    let options = PutOptions { content_type: None, context: all.context };
+    let options = PutOptions { context: all.context, ..PutOptions::default() };
     assert_eq!(client.put_with(&key, "merged", &options).await.unwrap().siblings, 1);
     node.fake.add_sibling(key.as_bytes(), b"late", None);
     let deleted = client.delete(&key, options.context.as_deref()).await.unwrap();
@@ -194,9 +214,9 @@ async fn refusals_are_typed() {
     let refused = problem(client.put(&key, vec![0; 4 * 1024 * 1024]).await.unwrap_err());
     assert_eq!((refused.status, refused.slug(), refused.stored_nothing()), (413, "value-too-large", true));
     assert!(refused.detail.contains(&VALUE_BYTES_MAX.to_string()) && refused.instance.is_some());
-    let forged = PutOptions { context: Some("forged".into()), content_type: None };
+    let forged = PutOptions { context: Some("forged".into()), ..PutOptions::default() };
     assert_eq!(problem(client.put_with(&key, "v", &forged).await.unwrap_err()).slug(), "bad-context");
-    let broken = PutOptions { context: Some("a\nb".into()), content_type: None };
+    let broken = PutOptions { context: Some("a\nb".into()), ..PutOptions::default() };
     assert!(matches!(client.put_with(&key, "v", &broken).await, Err(Error::BadRequest { .. })));
     node.fake.fail(Failure::Error(ServiceError::Timeout { reason: "The disk is slow.".into() }));
     let late = problem(client.put(&key, "v").await.unwrap_err());

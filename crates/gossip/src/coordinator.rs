@@ -5,6 +5,11 @@
 //! write replaces exactly what the context covers; without one, all that the coordinator holds, so a
 //! naive client never piles up siblings. A deletion makes a dot too (H1), and one with a context always
 //! does, even where nothing is held: what it deletes may still be on its way (H31).
+//!
+//! A value that has expired is not shown any more, by the clock of the node that is asked. It is in state until the
+//! expiry horizon has passed it, and counts as such: for what a write replaces, and for the limits (H20).
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use model::{Context, Dot, Entry, Expiry, Hlc, Sibling};
@@ -14,6 +19,10 @@ use thiserror::Error;
 pub const VALUE_BYTES_LIMIT: usize = 16 << 20;
 /// The longest content type, in bytes.
 pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
+/// The shortest time after which a value may expire: expiries are in milliseconds.
+pub const TTL_MIN: Duration = Duration::from_millis(1);
+/// The longest time after which a value may expire: 100 years of 365.25 days.
+pub const TTL_MAX: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
 
 /// What a coordinator accepts. Never applied to what a peer sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +51,12 @@ pub enum Refusal {
         bytes: usize,
         /// The limit.
         max: usize,
+    },
+    /// The value is to expire at once, or too late.
+    #[error("a value expires after 1 ms to 100 years, not after {} ms", .ttl.as_millis())]
+    Ttl {
+        /// After how long it was to.
+        ttl: Duration,
     },
     /// The content type is too long.
     #[error("the content type has more than {CONTENT_TYPE_BYTES_MAX} bytes")]
@@ -75,6 +90,26 @@ pub struct NewValue {
     pub content_type: Option<String>,
     /// When it expires.
     pub expiry: Expiry,
+}
+
+/// When a value of a write at `now` expires: counted from that or from the horizon, whichever is later, so that a
+/// coordinator whose clock is slow takes no value that has expired everywhere else (H36).
+pub fn expiry(ttl: Option<Duration>, now: Hlc, horizon: Hlc) -> Result<Expiry, Refusal> {
+    let Some(ttl) = ttl else { return Ok(Expiry::NEVER) };
+    if !(TTL_MIN..=TTL_MAX).contains(&ttl) {
+        return Err(Refusal::Ttl { ttl });
+    }
+    let from = now.max(horizon);
+    let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+    let at = Hlc::new(from.millis().saturating_add(millis), from.counter());
+    // The end of time is no time but never.
+    Ok(Expiry::at(at.min(Hlc::new(Hlc::MILLIS_MAX, 0))))
+}
+
+/// What a read shows of an entry at this time of the node's clock: ascending, as [`Entry::siblings`].
+pub fn shown(entry: &Entry, now_wall_ms: u64) -> Vec<&Sibling> {
+    let now = Hlc::new(now_wall_ms, u16::MAX);
+    entry.siblings().iter().filter(|sibling| !sibling.expiry().is_over(now)).collect()
 }
 
 /// Folds a PUT into the entry held.
@@ -185,6 +220,36 @@ mod tests {
         let mut late = gone.unwrap();
         late.merge(&elsewhere);
         assert!(late.is_tombstone(), "what the client saw and deleted stays deleted when it arrives");
+    }
+
+    #[test]
+    fn an_expiry_counts_from_the_later_of_clock_and_horizon() {
+        let (now, horizon) = (Hlc::new(1_000, 7), Hlc::new(61_000, 2));
+        let ttl = Some(Duration::from_secs(30));
+        assert_eq!(expiry(ttl, now, Hlc::ZERO), Ok(Expiry::at(Hlc::new(31_000, 7))));
+        // A coordinator that is 60 s slow.
+        assert_eq!(expiry(ttl, now, horizon), Ok(Expiry::at(Hlc::new(91_000, 2))));
+        assert_eq!(expiry(None, now, horizon), Ok(Expiry::NEVER));
+        for ttl in [Duration::ZERO, Duration::from_nanos(999_999), TTL_MAX + TTL_MIN, Duration::MAX] {
+            assert_eq!(expiry(Some(ttl), now, horizon), Err(Refusal::Ttl { ttl }));
+        }
+        let longest = expiry(Some(TTL_MAX), Hlc::new(crate::clock::WALL_MS_MAX, 0), horizon).unwrap();
+        assert!(longest < Expiry::NEVER && !longest.is_over(Hlc::new(crate::clock::WALL_MS_MAX, 0)));
+        assert!(expiry(Some(TTL_MAX), Hlc::MAX, horizon).unwrap() < Expiry::NEVER);
+    }
+
+    #[test]
+    fn an_expired_value_is_hidden_and_in_state() {
+        let limits = WriteLimits::default();
+        let new = |text| NewValue { expiry: Expiry::at(Hlc::new(100, 3)), ..value(text) };
+        let held = put(Entry::default(), None, dot(60, 1), new("v"), Hlc::ZERO, &limits).unwrap();
+        assert_eq!((shown(&held, 99).len(), shown(&held, 100).len()), (1, 0));
+        // A delete of what has expired makes a dot: elsewhere it may be shown still.
+        let gone = delete(held.clone(), None, dot(101, 1), Hlc::ZERO, &limits).unwrap().unwrap();
+        assert!(gone.is_tombstone() && gone.last_expiry() == Expiry::NEVER);
+        // A write renews it, or makes it lasting.
+        let lasting = put(held, None, dot(101, 1), value("w"), Hlc::ZERO, &limits).unwrap();
+        assert_eq!((shown(&lasting, u64::MAX).len(), lasting.siblings().len()), (1, 1));
     }
 
     #[test]

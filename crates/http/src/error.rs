@@ -24,6 +24,12 @@ pub enum ServiceError {
         /// What is wrong with it, shown to the client.
         reason: String,
     },
+    /// 400: the time after which the value is to expire is none that a value can have. Nothing stored.
+    #[error("bad ttl: {reason}")]
+    BadTtl {
+        /// What is wrong with it, shown to the client.
+        reason: String,
+    },
     /// 413: the value is over the coordinator's limit. Nothing stored.
     #[error("value over {limit_bytes} bytes")]
     ValueTooLarge {

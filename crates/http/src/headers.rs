@@ -5,11 +5,20 @@ use bytes::Bytes;
 
 use crate::CONTENT_TYPE_BYTES_MAX;
 use crate::problem::{Problem, ProblemKind};
+use crate::view::rfc3339;
 
 /// `Mangrove-Context`: a context token, both ways.
 pub(crate) const CONTEXT: HeaderName = HeaderName::from_static("mangrove-context");
 /// `Mangrove-Siblings`: how many siblings the key has.
 pub(crate) const SIBLINGS: HeaderName = HeaderName::from_static("mangrove-siblings");
+
+/// `Mangrove-Expires`: when the value shown expires; not there where it does not.
+pub(crate) const EXPIRES: HeaderName = HeaderName::from_static("mangrove-expires");
+
+/// When a value expires, in milliseconds since 1970, as a header shows it.
+pub(crate) fn expires(millis: Option<u64>) -> Option<HeaderValue> {
+    HeaderValue::from_str(&rfc3339(millis?)?).ok()
+}
 
 /// The Content-Type to keep with a value.
 pub(crate) fn content_type(sent: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -1,5 +1,7 @@
 //! PUT, GET, HEAD and DELETE of one key.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -9,14 +11,16 @@ use model::Key;
 
 use crate::app::App;
 use crate::body::Inbound;
-use crate::headers::{self, CONTEXT, SIBLINGS};
-use crate::problem::{Problem, ProblemKind};
+use crate::headers::{self, CONTEXT, EXPIRES, SIBLINGS};
+use crate::problem::{Problem, ProblemKind, bad_ttl};
 use crate::service::{DeleteRequest, PutRequest, Read, Service, Version};
 use crate::siblings;
 use crate::target::{self, Query};
 
 /// About as many headers as an answer has.
 const HEADERS: usize = 12;
+/// Longest part of a `ttl` that a problem repeats, in characters.
+const TTL_SHOWN_CHARS_MAX: usize = 64;
 /// What a value is when nobody said.
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -28,7 +32,13 @@ pub(crate) async fn by_path<S: Service>(
 ) -> Result<Response, Problem> {
     let raw = parts.uri.path().strip_prefix("/v1/kv/").unwrap_or_default();
     let key = target::key_of_path(raw)?;
-    let known: &[&str] = if reads(parts) { &["siblings"] } else { &[] };
+    let known: &[&str] = if reads(parts) {
+        &["siblings"]
+    } else if puts(parts) {
+        &["ttl"]
+    } else {
+        &[]
+    };
     let query = Query::parse(parts.uri.query(), known)?;
     one_key(app, key, query, parts, body).await
 }
@@ -39,7 +49,13 @@ pub(crate) async fn by_query<S: Service>(
     parts: &Parts,
     body: &mut Inbound,
 ) -> Result<Response, Problem> {
-    let known: &[&str] = if reads(parts) { &["key", "siblings"] } else { &["key"] };
+    let known: &[&str] = if reads(parts) {
+        &["key", "siblings"]
+    } else if puts(parts) {
+        &["key", "ttl"]
+    } else {
+        &["key"]
+    };
     let mut query = Query::parse(parts.uri.query(), known)?;
     let key = query.take("key").ok_or_else(|| {
         Problem::new(ProblemKind::KeyMissing, "Say which key: put it after /v1/kv/, or into ?key=.")
@@ -51,6 +67,10 @@ fn reads(parts: &Parts) -> bool {
     parts.method == Method::GET || parts.method == Method::HEAD
 }
 
+fn puts(parts: &Parts) -> bool {
+    parts.method == Method::PUT
+}
+
 async fn one_key<S: Service>(
     app: &App<S>,
     key: Key,
@@ -59,7 +79,7 @@ async fn one_key<S: Service>(
     body: &mut Inbound,
 ) -> Result<Response, Problem> {
     match parts.method {
-        Method::PUT => put(app, key, &parts.headers, body).await,
+        Method::PUT => put(app, key, ttl(query.take("ttl"))?, &parts.headers, body).await,
         Method::DELETE => delete(app, key, &parts.headers).await,
         _ => get(app, key, query.flag("siblings")?, &parts.headers).await,
     }
@@ -68,6 +88,7 @@ async fn one_key<S: Service>(
 async fn put<S: Service>(
     app: &App<S>,
     key: Key,
+    ttl: Option<Duration>,
     sent: &HeaderMap,
     body: &mut Inbound,
 ) -> Result<Response, Problem> {
@@ -76,14 +97,26 @@ async fn put<S: Service>(
     let content_type = headers::content_type(sent)?;
     let context = headers::context(sent)?;
     let (value, _share) = app.read_value(body).await?;
-    let written = app.service.put(PutRequest { key, value, content_type, context }).await?;
+    let written = app.service.put(PutRequest { key, value, content_type, context, ttl }).await?;
     let status = if written.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
     let mut response = empty(status);
     let headers = response.headers_mut();
     headers.insert(header::ETAG, headers::etag(&written.etag)?);
     headers.insert(SIBLINGS, HeaderValue::from(written.siblings));
+    put_expires(headers, written.expires_ms);
     put_context(headers, written.context)?;
     Ok(response)
+}
+
+/// How long a value is to live. Whether it may is the service's to say.
+fn ttl(given: Option<Vec<u8>>) -> Result<Option<Duration>, Problem> {
+    let Some(bytes) = given else { return Ok(None) };
+    let text = String::from_utf8_lossy(&bytes);
+    let wrong = || {
+        let shown: String = text.chars().take(TTL_SHOWN_CHARS_MAX).collect();
+        bad_ttl(&format!("'ttl' is a duration with its unit, not '{shown}'"))
+    };
+    humantime::parse_duration(&text).map(Some).map_err(|_| wrong())
 }
 
 async fn delete<S: Service>(app: &App<S>, key: Key, sent: &HeaderMap) -> Result<Response, Problem> {
@@ -127,6 +160,7 @@ fn value(winner: &Version, sent: &HeaderMap) -> Result<Response, Problem> {
         response
     };
     let headers = response.headers_mut();
+    put_expires(headers, winner.expires_ms);
     headers.insert(header::ETAG, etag);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Anyone who may write chooses the content: a browser must not run it as this node's own page.
@@ -135,9 +169,10 @@ fn value(winner: &Version, sent: &HeaderMap) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// 404 with the token of a tombstone: it was shown whole, for there is nothing to show.
+/// 404 where all was deleted or has expired; with the token of a tombstone, which was shown whole, for there is
+/// nothing to show.
 fn deleted(key: &Key, context: Option<String>) -> Result<Response, Problem> {
-    let mut problem = not_found(key, "A delete left nothing under").with(SIBLINGS, HeaderValue::from(0_u64));
+    let mut problem = not_found(key, "Nothing is left under").with(SIBLINGS, HeaderValue::from(0_u64));
     if let Some(token) = context {
         problem = problem.with(CONTEXT, token_value(token)?);
     }
@@ -154,6 +189,12 @@ fn not_found(key: &Key, what: &str) -> Problem {
         "{what} the key {shown} on this node. PUT a value first, or see what is there: GET /v1/kv?prefix=."
     );
     Problem::new(ProblemKind::KeyNotFound, detail)
+}
+
+fn put_expires(headers: &mut HeaderMap, millis: Option<u64>) {
+    if let Some(value) = headers::expires(millis) {
+        headers.insert(EXPIRES, value);
+    }
 }
 
 fn put_context(headers: &mut HeaderMap, context: Option<String>) -> Result<(), Problem> {

@@ -33,6 +33,7 @@
 //! | `bad-parameter` | 400 | a value it cannot have: `siblings`, or an over-long `prefix`, `start` |
 //! | `bad-limit` | 400 | `limit` is no number from 1 to 1,000 |
 //! | `bad-context` | 400 | a context token of another key or cluster, or a forged one |
+//! | `bad-ttl` | 400 | `ttl` is no duration with its unit, or not from 1 ms to 100 years |
 //! | `bad-header` | 400 | a Content-Type too long or not ASCII, a header twice, a Content-Range |
 //! | `bad-body` | 400 | the body's framing is wrong or it broke off |
 //! | `bad-json` | 400 | the body must be a JSON object and is none |

@@ -28,6 +28,7 @@ struct Item {
     dot: String,
     time: Option<String>,
     siblings: usize,
+    expires: Option<String>,
 }
 
 /// True when a request to `/v1/kv` asks for a listing: it reads, and names no key.
@@ -57,6 +58,7 @@ fn item(item: ListItem) -> Item {
         dot: item.dot.to_string(),
         time: rfc3339(item.dot.hlc.millis()),
         siblings: item.siblings,
+        expires: item.expires_ms.and_then(rfc3339),
     }
 }
 

@@ -63,6 +63,8 @@ kinds! {
     BadLimit BAD_REQUEST "bad-limit" "Bad limit";
     /// A context token of another key or cluster, or one that was never handed out.
     BadContext BAD_REQUEST "bad-context" "Bad context token";
+    /// `ttl` is no duration, or none that a value can have.
+    BadTtl BAD_REQUEST "bad-ttl" "Bad time to live";
     /// A header that cannot be taken as it is.
     BadHeader BAD_REQUEST "bad-header" "Bad header";
     /// The body broke off or its framing is wrong.
@@ -206,6 +208,7 @@ impl From<ServiceError> for Problem {
                     sentence(&reason)
                 ),
             ),
+            ServiceError::BadTtl { reason } => bad_ttl(&reason),
             ServiceError::ValueTooLarge { limit_bytes } => too_large(limit_bytes),
             ServiceError::TooManySiblings { limit } => Problem::new(
                 Kind::TooManySiblings,
@@ -276,6 +279,17 @@ pub(crate) fn sentence(reason: &str) -> String {
         text.push('.');
     }
     text
+}
+
+/// A time to live that a value cannot have.
+pub(crate) fn bad_ttl(reason: &str) -> Problem {
+    Problem::new(
+        ProblemKind::BadTtl,
+        format!(
+            "{} Nothing was stored. Write it like ttl=30s, 5m, 12h or 7d, or leave it out for a value that stays.",
+            sentence(reason)
+        ),
+    )
 }
 
 /// A value over `limit_bytes`.

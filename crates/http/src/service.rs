@@ -38,7 +38,7 @@ pub trait Service: Send + Sync + 'static {
     /// Any [`ServiceError`] but [`ServiceError::ValueTooLarge`].
     fn delete(&self, request: DeleteRequest) -> impl Future<Output = Result<Deleted, ServiceError>> + Send;
 
-    /// One page of live keys, in ascending byte order.
+    /// One page of live keys that have not expired, in ascending byte order.
     ///
     /// # Errors
     /// As [`Service::get`].
@@ -103,12 +103,14 @@ pub struct PutRequest {
     /// The context token as sent (printable ASCII, not opened yet). `None`: replace all that
     /// the coordinator holds.
     pub context: Option<String>,
+    /// How long the value is to live; of any length, it was only read. `None`: it stays.
+    pub ttl: Option<Duration>,
 }
 
 /// What a PUT did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// True when the key had no sibling before: 201 instead of 204.
+    /// True when the key had no sibling to show before: 201 instead of 204.
     pub created: bool,
     /// Siblings under the key after the write, the written one included: 1 or more.
     pub siblings: usize,
@@ -117,15 +119,17 @@ pub struct Written {
     /// A context token that covers the entry. Set it only when the written sibling stands alone,
     /// so that no token covers what its holder was not shown.
     pub context: Option<String>,
+    /// When the written sibling expires, in milliseconds since 1970; `None`: it does not.
+    pub expires_ms: Option<u64>,
 }
 
-/// All that is stored under a key.
+/// All that is stored under a key and has not expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Read {
-    /// Every sibling, the one of the greatest dot first. Empty: a tombstone.
+    /// Every sibling, the one of the greatest dot first. Empty: deleted or expired.
     pub siblings: Vec<Version>,
     /// A context token that covers the whole entry. The API hands it on only to a client that
-    /// was shown every sibling.
+    /// was shown every sibling. `None` where an expired one is there that is not shown.
     pub context: Option<String>,
 }
 
@@ -147,6 +151,8 @@ pub struct Version {
     pub etag: String,
     /// The id of the write.
     pub dot: Dot,
+    /// When it expires, in milliseconds since 1970; `None`: it does not.
+    pub expires_ms: Option<u64>,
 }
 
 /// A client's DELETE.
@@ -187,7 +193,7 @@ pub struct ListPage {
     pub next: Option<Key>,
 }
 
-/// One key of a listing. Size, tag, content type and dot are those of the winner, the sibling
+/// One key of a listing. Size, tag, content type, dot and expiry are those of the winner, the sibling
 /// that a plain GET answers with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListItem {
@@ -203,4 +209,6 @@ pub struct ListItem {
     pub dot: Dot,
     /// How many siblings the key has: 1 or more.
     pub siblings: usize,
+    /// When the winner expires, in milliseconds since 1970; `None`: it does not.
+    pub expires_ms: Option<u64>,
 }

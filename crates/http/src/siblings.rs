@@ -24,6 +24,7 @@ struct One<'a> {
     etag: &'a str,
     dot: String,
     time: Option<String>,
+    expires: Option<String>,
 }
 
 /// Every sibling, the one of the greatest dot first.
@@ -34,6 +35,7 @@ pub(crate) fn all(key: &Key, read: &Read) -> Result<Response, Problem> {
         etag: &sibling.etag,
         dot: sibling.dot.to_string(),
         time: rfc3339(sibling.dot.hlc.millis()),
+        expires: sibling.expires_ms.and_then(rfc3339),
     });
     json(&All { key: key.to_percent(), siblings: siblings.collect() })
 }

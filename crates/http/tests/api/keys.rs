@@ -90,6 +90,7 @@ async fn a_token_comes_only_with_every_sibling() {
         serde_json::json!({
             "value": "b25l", "content_type": "text/plain", "etag": "e1",
             "dot": "1700000000001.0@0000000000000001", "time": "2023-11-14T22:13:20.001Z",
+            "expires": null,
         })
     );
     assert_eq!(json["siblings"][0]["content_type"], serde_json::Value::Null);
@@ -103,6 +104,46 @@ async fn a_token_comes_only_with_every_sibling() {
     let deleted = api.call("DELETE", "/v1/kv/k", &[("mangrove-context", &token)], "").await;
     assert_eq!((deleted.status.as_u16(), deleted.header("mangrove-siblings")), (204, Some("2")));
     assert_eq!(deleted.header("mangrove-context"), None);
+}
+
+#[tokio::test]
+async fn a_value_with_a_ttl_says_when_it_expires() {
+    let api = Api::new();
+    let written = api.put("/v1/kv/k?ttl=30s", "v").await;
+    let expires = "2023-11-14T22:13:50.001Z";
+    assert_eq!((written.status.as_u16(), written.header("mangrove-expires")), (201, Some(expires)));
+    for target in ["/v1/kv/k", "/v1/kv?key=k"] {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(api.call(method, target, &[], "").await.header("mangrove-expires"), Some(expires));
+        }
+    }
+    let held = api.call("GET", "/v1/kv/k", &[("if-none-match", "\"e1\"")], "").await;
+    assert_eq!((held.status.as_u16(), held.header("mangrove-expires")), (304, Some(expires)));
+    assert_eq!(api.get("/v1/kv/k?siblings=true").await.json()["siblings"][0]["expires"], expires);
+    assert_eq!(api.get("/v1/kv").await.json()["items"][0]["expires"], expires);
+
+    // A write without one makes the value lasting.
+    assert_eq!(api.put("/v1/kv?key=k", "v").await.header("mangrove-expires"), None);
+    assert_eq!(api.get("/v1/kv/k").await.header("mangrove-expires"), None);
+    assert_eq!(api.get("/v1/kv").await.json()["items"][0]["expires"], serde_json::Value::Null);
+    let written = api.put("/v1/kv?key=k&ttl=7d", "v").await;
+    assert_eq!(written.header("mangrove-expires"), Some("2023-11-21T22:13:20.003Z"));
+}
+
+#[tokio::test]
+async fn a_ttl_that_is_none_is_refused_with_what_to_write() {
+    let api = Api::new();
+    for ttl in ["", "30", "-1s", "s", "1.5", "30x", "forever", "%ff", "1e3s", "99999999999999999999d"] {
+        let answer = api.put(&format!("/v1/kv/k?ttl={ttl}"), "v").await;
+        let document = answer.is_problem(400, "bad-ttl");
+        assert!(document["detail"].as_str().unwrap().contains("ttl=30s"), "{ttl}");
+    }
+    // What only the service can judge.
+    api.put("/v1/kv/k?ttl=0s", "v").await.is_problem(400, "bad-ttl");
+    assert!(api.fake.is_empty());
+    api.put("/v1/kv/k?ttl=1s&ttl=2s", "v").await.is_problem(400, "duplicate-parameter");
+    api.get("/v1/kv/k?ttl=1s").await.is_problem(400, "unknown-parameter");
+    api.call("DELETE", "/v1/kv/k?ttl=1s", &[], "").await.is_problem(400, "unknown-parameter");
 }
 
 #[tokio::test]
@@ -179,7 +220,7 @@ async fn listings_page_through_the_keys() {
     assert_eq!(
         all["items"][0],
         serde_json::json!({
-            "key": "a/1", "size": 3, "etag": "e1", "content_type": null, "siblings": 1,
+            "key": "a/1", "size": 3, "etag": "e1", "content_type": null, "siblings": 1, "expires": null,
             "dot": "1700000000001.0@0000000000000001", "time": "2023-11-14T22:13:20.001Z",
         })
     );

@@ -34,7 +34,7 @@ async fn every_wrong_target_is_named_and_stores_nothing() {
         ("PUT", "/v1/kv/a%zz", 400, "bad-percent-encoding"),
         ("PUT", "/v1/kv?key=%g1", 400, "bad-percent-encoding"),
         ("GET", "/v1/kv?prefix=%", 400, "bad-percent-encoding"),
-        ("PUT", "/v1/kv/a?ttl=30s", 400, "unknown-parameter"),
+        ("PUT", "/v1/kv/a?ttl=30", 400, "bad-ttl"),
         ("PUT", "/v1/kv/a?siblings=true", 400, "unknown-parameter"),
         ("GET", "/v1/kv/a?key=b", 400, "unknown-parameter"),
         ("DELETE", "/v1/kv/a?x", 400, "unknown-parameter"),

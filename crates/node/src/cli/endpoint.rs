@@ -150,7 +150,7 @@ impl Remote {
 
     /// Writes a value in an import, where some errors are worth another attempt.
     pub(crate) async fn import(&self, key: &Key, value: Bytes, content_type: &str) -> Result<(), PutError> {
-        let options = PutOptions { content_type: Some(content_type.to_owned()), context: None };
+        let options = PutOptions { content_type: Some(content_type.to_owned()), ..PutOptions::default() };
         match self.client.put_with(key, value, &options).await {
             Ok(_) => Ok(()),
             Err(Error::Problem(problem)) if problem.status == 413 => Err(PutError::TooLarge),

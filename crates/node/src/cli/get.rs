@@ -47,7 +47,7 @@ pub(crate) async fn run(arguments: Get) -> Result<(), CliError> {
         };
     }
     let got = remote.get(&key).await?;
-    let value = got.value.ok_or_else(missing)?.bytes;
+    let client::Value { bytes: value, expires, .. } = got.value.ok_or_else(missing)?;
     match arguments.output.filter(|path| path != Path::new("-")) {
         None => {
             output::print(&value)?;
@@ -58,6 +58,9 @@ pub(crate) async fn run(arguments: Get) -> Result<(), CliError> {
         }
         Some(path) => std::fs::write(&path, &value)
             .map_err(|error| CliError::Failed(format!("{} cannot be written: {error}", path.display())))?,
+    }
+    if let Some(expires) = expires.filter(|_| Screen::stdout().terminal) {
+        output::say(&format!("{key} expires at {}", harmless(&expires)));
     }
     if got.siblings > 1 {
         output::say(&format!(
@@ -70,7 +73,7 @@ pub(crate) async fn run(arguments: Get) -> Result<(), CliError> {
 
 fn text(screen: Screen, all: &SiblingsView) -> String {
     let rows = all.siblings.iter().map(cells).collect();
-    let mut text = screen.table(&["written", "bytes", "content type", "dot", "value"], rows);
+    let mut text = screen.table(&["written", "bytes", "expires", "content type", "dot", "value"], rows);
     if let Some(context) = &all.context {
         text.push_str(&format!(
             "\nto replace all of them: mangrove put {} VALUE --context {}\n",
@@ -85,6 +88,7 @@ fn cells(sibling: &SiblingRow) -> Vec<Coloured> {
     let texts = [
         sibling.time.as_deref().unwrap_or("?").to_owned(),
         bytes_shown(sibling.bytes),
+        sibling.expires.clone().unwrap_or_else(|| "never".to_owned()),
         sibling.content_type.clone().unwrap_or_default(),
         sibling.dot.clone(),
         sibling.excerpt.clone(),
@@ -98,26 +102,32 @@ mod tests {
 
     #[test]
     fn concurrent_values_are_a_table_and_the_way_to_replace_them() {
-        let sibling = |dot: &str, value: &[u8]| {
-            SiblingRow::new(
-                value,
-                Some("text/plain".into()),
-                dot.into(),
-                Some("2026-01-02T03:04:05.678Z".into()),
-            )
+        let sibling = |dot: &str, value: &[u8], expires: Option<&str>| {
+            SiblingRow::new(client::Sibling {
+                value: value.to_vec().into(),
+                content_type: Some("text/plain".into()),
+                etag: String::new(),
+                dot: dot.into(),
+                time: Some("2026-01-02T03:04:05.678Z".into()),
+                expires: expires.map(str::to_owned),
+            })
         };
         let all = SiblingsView {
             key: "a/b".into(),
             context: Some("token".into()),
             siblings: vec![
-                sibling("2-b", b"second"),
-                sibling("1-a", b"first\x1b[2J, and more than fits into a cell"),
+                sibling("2-b", b"second", None),
+                sibling(
+                    "1-a",
+                    b"first\x1b[2J, and more than fits into a cell",
+                    Some("2026-01-02T04:00:00.000Z"),
+                ),
             ],
         };
         insta::assert_snapshot!(text(Screen::PLAIN, &all), @r"
-        written                   bytes  content type  dot  value
-        2026-01-02T03:04:05.678Z  6 B    text/plain    2-b  second
-        2026-01-02T03:04:05.678Z  41 B   text/plain    1-a  first�[2J, and more than fits in…
+        written                   bytes  expires                   content type  dot  value
+        2026-01-02T03:04:05.678Z  6 B    never                     text/plain    2-b  second
+        2026-01-02T03:04:05.678Z  41 B   2026-01-02T04:00:00.000Z  text/plain    1-a  first�[2J, and more than fits in…
 
         to replace all of them: mangrove put a/b VALUE --context token
         ");

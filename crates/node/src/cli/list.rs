@@ -25,7 +25,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
 
-    /// Show size, time, concurrent values and content type, too
+    /// Show size, time, concurrent values, content type and when it expires, too
     #[arg(long)]
     long: bool,
 
@@ -48,6 +48,8 @@ struct KeyRow {
     content_type: Option<String>,
     time: Option<String>,
     siblings: usize,
+    /// RFC 3339; null where it does not.
+    expires: Option<String>,
 }
 
 impl KeyRow {
@@ -59,6 +61,7 @@ impl KeyRow {
             content_type: listed.content_type,
             time: listed.time,
             siblings: listed.siblings,
+            expires: listed.expires,
         }
     }
 }
@@ -89,7 +92,7 @@ fn shown(screen: Screen, rows: Vec<KeyRow>, arguments: &List) -> Result<String, 
         return lines(&rows);
     }
     if arguments.long && screen.terminal {
-        let header = ["key", "bytes", "written", "values", "content type"];
+        let header = ["key", "bytes", "written", "values", "content type", "expires"];
         return Ok(screen.table(&header, rows.iter().map(cells).collect()));
     }
     let line = |row: &KeyRow| {
@@ -101,13 +104,14 @@ fn shown(screen: Screen, rows: Vec<KeyRow>, arguments: &List) -> Result<String, 
     Ok(rows.iter().map(line).collect())
 }
 
-fn columns(row: &KeyRow) -> [String; 5] {
+fn columns(row: &KeyRow) -> [String; 6] {
     [
         row.key.clone(),
         row.size.to_string(),
         row.time.clone().unwrap_or_else(|| "?".to_owned()),
         row.siblings.to_string(),
         row.content_type.clone().unwrap_or_else(|| "-".to_owned()),
+        row.expires.clone().unwrap_or_else(|| "never".to_owned()),
     ]
 }
 
@@ -146,6 +150,7 @@ mod tests {
             content_type: None,
             time: Some("2026-01-02T03:04:05.678Z".into()),
             siblings: 2,
+            expires: Some("2026-01-03T00:00:00.000Z".into()),
         }]
     }
 
@@ -157,11 +162,15 @@ mod tests {
     #[test]
     fn keys_are_lines_that_programs_can_read() {
         assert_eq!(listed(&[]), "etc/a%20b\n");
-        assert_eq!(listed(&["--long"]), "etc/a%20b\t12\t2026-01-02T03:04:05.678Z\t2\t-\n");
+        assert_eq!(
+            listed(&["--long"]),
+            "etc/a%20b\t12\t2026-01-02T03:04:05.678Z\t2\t-\t2026-01-03T00:00:00.000Z\n"
+        );
         assert_eq!(
             listed(&["--json"]),
             "{\"key\":\"etc/a%20b\",\"size\":12,\"etag\":\"e\",\"content_type\":null,\
-             \"time\":\"2026-01-02T03:04:05.678Z\",\"siblings\":2}\n"
+             \"time\":\"2026-01-02T03:04:05.678Z\",\"siblings\":2,\
+             \"expires\":\"2026-01-03T00:00:00.000Z\"}\n"
         );
     }
 }

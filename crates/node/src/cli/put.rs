@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
@@ -38,6 +39,10 @@ pub(crate) struct Put {
     #[arg(long, value_name = "TOKEN")]
     context: Option<String>,
 
+    /// The value expires after this time, such as 30s, 5m, 12h or 7d; without it it stays
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    ttl: Option<Duration>,
+
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -51,6 +56,8 @@ struct PutView {
     key: String,
     bytes: usize,
     siblings: usize,
+    /// RFC 3339.
+    expires: Option<String>,
 }
 
 pub(crate) async fn run(arguments: Put) -> Result<(), CliError> {
@@ -62,10 +69,12 @@ pub(crate) async fn run(arguments: Put) -> Result<(), CliError> {
         (None, _) => from_stdin()?,
     };
     let bytes = value.len();
-    let options = PutOptions { content_type: arguments.content_type, context: arguments.context };
+    let (content_type, context, ttl) = (arguments.content_type, arguments.context, arguments.ttl);
+    let options = PutOptions { content_type, context, ttl };
     let written = remote.put(&key, value, &options).await?;
     if arguments.json {
-        return output::print_json(&PutView { key: key.to_percent(), bytes, siblings: written.siblings });
+        let (siblings, expires) = (written.siblings, written.expires);
+        return output::print_json(&PutView { key: key.to_percent(), bytes, siblings, expires });
     }
     if written.siblings > 1 {
         output::say(&format!(

@@ -22,8 +22,7 @@ pub(crate) struct SiblingsView {
 impl SiblingsView {
     /// `None` where there is no value.
     pub(crate) fn new(key: &Key, all: Siblings) -> Option<Self> {
-        let row = |one: Sibling| SiblingRow::new(&one.value, one.content_type, one.dot, one.time);
-        let siblings: Vec<SiblingRow> = all.siblings.into_iter().map(row).collect();
+        let siblings: Vec<SiblingRow> = all.siblings.into_iter().map(SiblingRow::new).collect();
         let there = !siblings.is_empty();
         there.then(|| Self { key: key.to_percent(), context: all.context, siblings })
     }
@@ -38,19 +37,22 @@ pub(crate) struct SiblingRow {
     pub(crate) content_type: Option<String>,
     pub(crate) dot: String,
     pub(crate) time: Option<String>,
+    /// RFC 3339; null where it does not expire.
+    pub(crate) expires: Option<String>,
     #[serde(skip)]
     pub(crate) excerpt: String,
 }
 
 impl SiblingRow {
-    pub(crate) fn new(value: &[u8], content_type: Option<String>, dot: String, time: Option<String>) -> Self {
+    pub(crate) fn new(one: Sibling) -> Self {
         Self {
-            value: STANDARD.encode(value),
-            bytes: value.len() as u64,
-            content_type,
-            dot,
-            time,
-            excerpt: excerpt(value),
+            value: STANDARD.encode(&one.value),
+            bytes: one.value.len() as u64,
+            excerpt: excerpt(&one.value),
+            content_type: one.content_type,
+            dot: one.dot,
+            time: one.time,
+            expires: one.expires,
         }
     }
 }

@@ -18,8 +18,8 @@ use http_api::{
     Liveness, MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun, RepairView, RepairsView,
     Service, ServiceError, Version, WaitsView, Written,
 };
-use model::{Context, Dot, Entry, Expiry, Hlc, Key, NodeId, Sibling, context_token};
-use storage::{StoreError, UpdateError};
+use model::{Context, Dot, Entry, Hlc, Key, NodeId, Sibling, context_token};
+use storage::{Marks, StoreError, UpdateError};
 
 use super::clock::wall_ms;
 use super::member::{Member, Present};
@@ -28,6 +28,13 @@ use super::member::{Member, Present};
 #[derive(Clone)]
 pub struct NodeService {
     present: Arc<Present>,
+}
+
+/// What a write is made from, beside what is held and what the client has seen.
+struct Stamp<'a> {
+    dot: Dot,
+    marks: Marks,
+    limits: &'a WriteLimits,
 }
 
 /// Why an update wrote nothing.
@@ -68,7 +75,7 @@ impl NodeService {
         &self,
         key: &Key,
         token: Option<&str>,
-        fold: impl Fn(Entry, Option<&Context>, Dot, Hlc, &WriteLimits) -> Result<Option<Entry>, Refusal>,
+        fold: impl Fn(Entry, Option<&Context>, Stamp<'_>) -> Result<Option<Entry>, Refusal>,
     ) -> Result<(Arc<Member>, bool, Entry), ServiceError> {
         let (member, watermark) = self.serving_at()?;
         let _timed = self.present.requests.begin();
@@ -77,11 +84,14 @@ impl NodeService {
         let mut created = false;
         let updated = loop {
             let outcome = member.store.update(key, |held| {
-                created = held.siblings().is_empty();
+                created = coordinator::shown(&held, wall_ms()).is_empty();
                 let newest = held.context().newest().max(seen.as_ref().map_or(Hlc::ZERO, Context::newest));
                 let hlc = member.clock.stamp(newest).map_err(Decision::Clock)?;
                 let dot = Dot { hlc, writer: member.life };
-                fold(held, seen.as_ref(), dot, watermark, &member.limits).map_err(Decision::Refused)
+                // The watermark is the one that this node was found fit to serve at; a later one may have put it behind.
+                let marks = Marks { watermark, horizon: member.store.marks().horizon };
+                let stamp = Stamp { dot, marks, limits: &member.limits };
+                fold(held, seen.as_ref(), stamp).map_err(Decision::Refused)
             });
             match outcome {
                 Ok(updated) => break updated,
@@ -115,6 +125,7 @@ async fn reserve(member: &Arc<Member>, need: NeedReservation) -> Result<(), Serv
 fn refused(refusal: Refusal) -> ServiceError {
     match refusal {
         Refusal::ValueTooLarge { max, .. } => ServiceError::ValueTooLarge { limit_bytes: max },
+        Refusal::Ttl { .. } => ServiceError::BadTtl { reason: refusal.to_string() },
         Refusal::TooManySiblings { max, .. } => ServiceError::TooManySiblings { limit: max },
         Refusal::ContextTooLarge { max, .. } => ServiceError::ContextTooLarge { limit: max },
         // The API lets none through that is longer.
@@ -143,7 +154,12 @@ fn version(sibling: &Sibling) -> Version {
         content_type: sibling.content_type().map(str::to_owned),
         etag: etag(sibling),
         dot: sibling.dot(),
+        expires_ms: expires_ms(sibling),
     }
+}
+
+fn expires_ms(sibling: &Sibling) -> Option<u64> {
+    sibling.expiry().time().map(Hlc::millis)
 }
 
 impl Member {
@@ -172,27 +188,19 @@ impl Member {
 
 impl Service for NodeService {
     async fn put(&self, request: PutRequest) -> Result<Written, ServiceError> {
-        let PutRequest { key, value, content_type, context } = request;
-        let fold = |held: Entry, seen: Option<&Context>, dot, watermark, limits: &WriteLimits| {
-            let new = NewValue {
-                value: Bytes::clone(&value),
-                content_type: content_type.clone(),
-                expiry: Expiry::NEVER,
-            };
-            coordinator::put(held, seen, dot, new, watermark, limits).map(Some)
+        let PutRequest { key, value, content_type, context, ttl } = request;
+        let fold = |held: Entry, seen: Option<&Context>, Stamp { dot, marks, limits }: Stamp<'_>| {
+            let expiry = coordinator::expiry(ttl, dot.hlc, marks.horizon)?;
+            let new = NewValue { value: Bytes::clone(&value), content_type: content_type.clone(), expiry };
+            coordinator::put(held, seen, dot, new, marks.watermark, limits).map(Some)
         };
         let (member, created, entry) = self.write(&key, context.as_deref(), fold).await?;
-        let etag = entry
-            .siblings()
-            .iter()
-            .filter(|s| s.dot().writer == member.life)
-            .max_by_key(|s| s.dot())
-            .map(etag)
-            .unwrap_or_default();
+        let own = entry.siblings().iter().filter(|s| s.dot().writer == member.life).max_by_key(|s| s.dot());
         Ok(Written {
             created,
-            siblings: entry.siblings().len(),
-            etag,
+            siblings: coordinator::shown(&entry, wall_ms()).len(),
+            etag: own.map(etag).unwrap_or_default(),
+            expires_ms: own.and_then(expires_ms),
             context: member.mint_for_writer(&key, &entry, 1),
         })
     }
@@ -201,17 +209,20 @@ impl Service for NodeService {
         let member = self.serving()?;
         let _timed = self.present.requests.begin();
         let Some(entry) = member.store.get(&key).map_err(|error| failed(&error))? else { return Ok(None) };
-        let siblings = entry.siblings().iter().rev().map(version).collect();
-        Ok(Some(Read { siblings, context: Some(member.mint(&key, &entry)) }))
+        let shown = coordinator::shown(&entry, wall_ms());
+        // No token covers what is not shown. Another node's clock may be right, and show it.
+        let context = (shown.len() == entry.siblings().len()).then(|| member.mint(&key, &entry));
+        Ok(Some(Read { siblings: shown.into_iter().rev().map(version).collect(), context }))
     }
 
     async fn delete(&self, request: DeleteRequest) -> Result<Deleted, ServiceError> {
         let DeleteRequest { key, context } = request;
-        let fold = |held: Entry, seen: Option<&Context>, dot, watermark, limits: &WriteLimits| {
-            coordinator::delete(held, seen, dot, watermark, limits)
+        let fold = |held: Entry, seen: Option<&Context>, Stamp { dot, marks, limits }: Stamp<'_>| {
+            coordinator::delete(held, seen, dot, marks.watermark, limits)
         };
         let (member, _, entry) = self.write(&key, context.as_deref(), fold).await?;
-        Ok(Deleted { siblings: entry.siblings().len(), context: member.mint_for_writer(&key, &entry, 0) })
+        let siblings = coordinator::shown(&entry, wall_ms()).len();
+        Ok(Deleted { siblings, context: member.mint_for_writer(&key, &entry, 0) })
     }
 
     async fn list(&self, request: ListRequest) -> Result<ListPage, ServiceError> {
@@ -221,15 +232,18 @@ impl Service for NodeService {
         });
         let page = page.await.map_err(|error| ServiceError::Internal { reason: error.to_string() })?;
         let page = page.map_err(|error| failed(&error))?;
+        let now = wall_ms();
         let items = page.keys.into_iter().filter_map(|(key, entry)| {
-            let winner = entry.winner()?;
+            let shown = coordinator::shown(&entry, now);
+            let winner = *shown.last()?;
             Some(ListItem {
                 key,
                 size: winner.value().len() as u64,
                 etag: etag(winner),
                 content_type: winner.content_type().map(str::to_owned),
                 dot: winner.dot(),
-                siblings: entry.siblings().len(),
+                siblings: shown.len(),
+                expires_ms: expires_ms(winner),
             })
         });
         Ok(ListPage { items: items.collect(), next: page.next })

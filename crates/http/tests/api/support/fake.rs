@@ -54,7 +54,7 @@ impl Fake {
     /// A concurrent write, as if it came from a peer.
     pub fn add_sibling(&self, key: &[u8], value: &[u8], content_type: Option<&str>) {
         let mut state = self.state.lock().unwrap();
-        let version = state.version(value.to_vec().into(), content_type.map(str::to_owned));
+        let version = state.version(value.to_vec().into(), content_type.map(str::to_owned), None);
         state.entries.entry(key.to_vec()).or_default().insert(0, version);
     }
 
@@ -82,10 +82,16 @@ impl Fake {
 }
 
 impl State {
-    fn version(&mut self, value: bytes::Bytes, content_type: Option<String>) -> Version {
+    fn version(
+        &mut self,
+        value: bytes::Bytes,
+        content_type: Option<String>,
+        ttl: Option<Duration>,
+    ) -> Version {
         self.clock += 1;
+        let expires_ms = ttl.map(|ttl| 1_700_000_000_000 + self.clock + ttl.as_millis() as u64);
         let dot = Dot { hlc: Hlc::new(1_700_000_000_000 + self.clock, 0), writer: WriterId(1) };
-        Version { value, content_type, etag: format!("e{}", self.clock), dot }
+        Version { value, content_type, etag: format!("e{}", self.clock), dot, expires_ms }
     }
 
     fn token(&self, key: &Key) -> String {
@@ -115,14 +121,18 @@ impl Service for Fake {
         self.enter().await?;
         let mut state = self.state.lock().unwrap();
         let before = state.entries.get(request.key.as_bytes()).map_or(0, Vec::len);
+        if request.ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(ServiceError::BadTtl { reason: "a value cannot live for 0s".into() });
+        }
         state.replace(&request.key, request.context)?;
-        let version = state.version(request.value, request.content_type);
-        let etag = version.etag.clone();
+        let version = state.version(request.value, request.content_type, request.ttl);
+        let (etag, expires_ms) = (version.etag.clone(), version.expires_ms);
         let token = state.token(&request.key);
         let siblings = state.entries.entry(request.key.as_bytes().to_vec()).or_default();
         siblings.insert(0, version);
         let siblings = siblings.len();
-        Ok(Written { created: before == 0, siblings, etag, context: (siblings == 1).then_some(token) })
+        let context = (siblings == 1).then_some(token);
+        Ok(Written { created: before == 0, siblings, etag, context, expires_ms })
     }
 
     async fn get(&self, key: Key) -> Result<Option<Read>, ServiceError> {
@@ -154,6 +164,7 @@ impl Service for Fake {
             content_type: siblings[0].content_type.clone(),
             dot: siblings[0].dot,
             siblings: siblings.len(),
+            expires_ms: siblings[0].expires_ms,
         });
         let items = items.collect();
         Ok(ListPage { items, next: live.next().map(|(key, _)| Key::new(key.clone()).unwrap()) })
