@@ -149,7 +149,7 @@ impl Core {
     }
 
     fn begin(&mut self, peer: NodeId) -> Begin {
-        let (roster, prefer) = (self.meta.roster.version(), self.config.sessions.prefer);
+        let (roster, prefer) = (self.forgetting.version, self.config.sessions.prefer);
         let stability = self.said_to(peer);
         Begin { peer, roster, behind: !self.meta.caught_up, prefer, stability }
     }
@@ -219,7 +219,7 @@ impl Core {
     /// What the answer to an opening says beside the session itself.
     fn opened_said(&mut self, from: NodeId, id: SessionId, opened: &Opened, env: Env<'_>) {
         // Members are named by their place in the roster, which may have changed since.
-        if self.sessions.get(&id).map(Session::roster) != Some(self.meta.roster.version()) {
+        if self.sessions.get(&id).map(Session::roster) != Some(self.forgetting.version) {
             return;
         }
         match opened {
@@ -245,7 +245,7 @@ impl Core {
         if id.initiator != from || self.sessions.contains_key(&id) {
             return self.say(from, answer(SessionFrame::Abort(AbortReason::Protocol)));
         }
-        if open.roster != self.meta.roster.version() {
+        if open.roster != self.forgetting.version {
             let roster = Box::new(self.meta.roster.clone());
             return self.say(from, answer(SessionFrame::Opened(Opened::RosterFirst(roster))));
         }

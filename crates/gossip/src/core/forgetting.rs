@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use model::{Hlc, NodeId};
+use rand::RngExt;
 use storage::Marks;
 
 use super::{Action, Core, Env, Op};
 use crate::liveness::LivenessState;
+use crate::roster::RosterVersion;
 use crate::session::{Session, Stability};
 use crate::stability::{
     Cause, Elapsed, Publications, Published, SAID_COMPONENTS_MAX, STEP_MS, Said, Terms, Vector, Waits,
@@ -19,6 +21,9 @@ const ROWS_A_STEP: usize = 1_024;
 /// Without a reservation for the clock nothing is published; it is tried again after this time.
 const TRIED_AGAIN: Duration = Duration::from_secs(1);
 
+/// With more members than that the watermark is reckoned no more often than this node publishes.
+const RECKONED_AT_ONCE_MAX: usize = 64;
+
 /// Tombstones that left the tree at one time.
 #[derive(Clone, Copy, Debug)]
 struct Purge {
@@ -29,6 +34,8 @@ struct Purge {
 /// What a node does so that deletes can be forgotten, beyond what it keeps on disk.
 #[derive(Debug, Default)]
 pub(super) struct Forgetting {
+    /// The version of the roster as it is.
+    pub(super) version: RosterVersion,
     known: Publications,
     /// Of each peer: the publications that it has, as far as known.
     told: BTreeMap<NodeId, BTreeMap<NodeId, Hlc>>,
@@ -53,6 +60,7 @@ pub(super) struct Forgetting {
 impl Core {
     /// A new life is an adoption.
     pub(super) fn begin_forgetting(&mut self, life: Hlc, env: Env<'_>) {
+        self.forgetting.version = self.meta.roster.version();
         let kept = &mut self.meta.stability;
         kept.begin_life(life);
         env.time.start_above(kept.watermark.max(kept.published));
@@ -98,6 +106,7 @@ impl Core {
 
     /// The roster's members are others than before: nothing counts that was reckoned under the former one.
     pub(super) fn roster_adopted(&mut self, env: Env<'_>) {
+        self.forgetting.version = self.meta.roster.version();
         self.forgetting.known.keep_members(&self.meta.roster);
         self.forgetting.adoption_due = true;
         self.alone_is_not_behind();
@@ -149,7 +158,7 @@ impl Core {
         }
         kept.published = at;
         let vector = kept.complete(me, at, &self.meta.roster);
-        let (roster, adopted) = (self.meta.roster.version(), kept.adopted);
+        let (roster, adopted) = (self.forgetting.version, kept.adopted);
         self.forgetting.known.take(me, Published { at, roster, adopted, vector });
         self.forgetting.reckon = true;
         self.persist();
@@ -157,7 +166,9 @@ impl Core {
 
     /// What an opening says, for this peer.
     pub(super) fn said_to(&mut self, peer: NodeId) -> Stability {
-        let version = self.meta.roster.version();
+        let version = self.forgetting.version;
+        // Where there is not room for all, none comes first always.
+        let from = NodeId(self.rng.random());
         let known = &self.forgetting.known;
         let own = known.get(self.meta.node).filter(|published| published.roster == version);
         let published = own.map_or(Hlc::ZERO, |published| published.at);
@@ -166,7 +177,8 @@ impl Core {
         let mut left = SAID_COMPONENTS_MAX;
         // This node's own first: the peer cannot do without it.
         let me = self.meta.node;
-        let order = known.iter().filter(|(of, _)| *of == me).chain(known.iter().filter(|(of, _)| *of != me));
+        let own = known.get(me).map(|published| (me, published));
+        let order = own.into_iter().chain(known.iter_from(from).filter(|(of, _)| *of != me));
         for (of, published) in order {
             if of == peer || told.get(&of).is_some_and(|at| *at >= published.at) {
                 continue;
@@ -186,7 +198,7 @@ impl Core {
     /// What a peer of the same roster says in its opening. Gives the vector that it had published before it froze its
     /// view, if that is known.
     pub(super) fn heard_said(&mut self, peer: NodeId, stability: &Stability) -> Option<Vector> {
-        let version = self.meta.roster.version();
+        let version = self.forgetting.version;
         for said in &stability.said {
             let Some((of, published)) = said.hear(&self.meta.roster, version) else { continue };
             if of == self.meta.node {
@@ -194,7 +206,9 @@ impl Core {
             }
             let told = self.forgetting.told.entry(peer).or_default().entry(of).or_default();
             *told = published.at.max(*told);
-            self.forgetting.reckon |= self.forgetting.known.take(of, published);
+            // In a large cluster what is heard is reckoned with when this node publishes.
+            let soon = self.meta.roster.len() <= RECKONED_AT_ONCE_MAX;
+            self.forgetting.reckon |= self.forgetting.known.take(of, published) && soon;
         }
         let theirs = self.forgetting.known.get(peer)?;
         let same = theirs.at == stability.published && theirs.roster == version;
@@ -213,7 +227,7 @@ impl Core {
 
     fn reckon(&mut self, env: Env<'_>) {
         let own = &self.meta.stability.vector;
-        let reckoned = reckon(&self.meta.roster, &self.forgetting.known, own);
+        let reckoned = reckon(&self.meta.roster, self.forgetting.version, &self.forgetting.known, own);
         if self.forgetting.waits != reckoned.waits {
             self.forgetting.waits = reckoned.waits;
             self.changed = true;

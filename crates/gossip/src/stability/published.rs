@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::vector::Vector;
 use crate::roster::{Roster, RosterVersion};
 
-/// Components in one opening at most, over all that is said in it: some 100 KB.
-pub const SAID_COMPONENTS_MAX: usize = 16_384;
+/// Components in one opening at most, over all that is said in it: some 25 KB. Up to 64 members it holds all there is.
+pub const SAID_COMPONENTS_MAX: usize = 4_096;
 
 /// What one member said of itself at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,12 @@ impl Publications {
     /// What this member published last, as far as known.
     pub fn get(&self, of: NodeId) -> Option<&Published> {
         self.0.get(&of)
+    }
+
+    /// All, in order of members, beginning with the first at or behind `from`.
+    pub fn iter_from(&self, from: NodeId) -> impl Iterator<Item = (NodeId, &Published)> {
+        let all = self.0.range(from..).chain(self.0.range(..from));
+        all.map(|(of, published)| (*of, published))
     }
 
     /// All, ascending by member.

@@ -5,7 +5,7 @@ use model::{Hlc, NodeId};
 use super::horizon::majority;
 use super::published::{Publications, Published};
 use super::vector::{Vector, step};
-use crate::roster::Roster;
+use crate::roster::{Roster, RosterVersion};
 
 /// A member that has published nothing for so many milliseconds longer than most is the one that is waited for.
 const QUIET_MS: u64 = 60_000;
@@ -32,9 +32,9 @@ pub struct Reckoned {
 /// Reckons the watermark: the least component over what all members have published under this roster. It counts only
 /// once every member holds all that each other one held at its last adoption, each clock compared with itself alone:
 /// then all have exchanged whole states since, and nothing that a departed member or an earlier life wrote is stranded
-/// (H13, H26). `own` is this node's vector, to tell since when a member is waited for that has not published.
-pub fn reckon(roster: &Roster, known: &Publications, own: &Vector) -> Reckoned {
-    let version = roster.version();
+/// (H13, H26). `version` is the roster's; `own` is this node's vector, to tell since when a member is waited for that has
+/// not published. Costs the square of the members once all have published, else no more than their number.
+pub fn reckon(roster: &Roster, version: RosterVersion, known: &Publications, own: &Vector) -> Reckoned {
     let mut all: Vec<(NodeId, &Published)> = Vec::new();
     let mut silent: Option<Waits> = None;
     for member in roster.members() {
