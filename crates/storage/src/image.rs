@@ -28,7 +28,7 @@ struct Held {
 }
 
 /// Keys in order, with their values.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Image {
     rows: BTreeMap<Name, Held>,
 }

@@ -39,5 +39,5 @@ pub use sled::SledEngine;
 pub use store::{
     Advance, CORRUPT_LISTED_MAX, CorruptRecord, Counts, Forgot, LIST_BYTES_MAX, Marks, MergedBatch,
     OpenReport, Page, RangeRows, Seq, Store, StoreError, Stored, UpdateError, Updated, VIEW_CHANGES_MAX,
-    VIEWS_MAX, View, ViewId, Waiting,
+    VIEWS_MAX, View, ViewId, Waiting, read_all,
 };

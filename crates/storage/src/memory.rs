@@ -66,6 +66,57 @@ impl MemoryEngine {
         state.fail_reads = false;
     }
 
+    /// Like [`MemoryEngine::crash`], but of the unflushed single writes those had reached the disk that `kept` says,
+    /// asked for each in their order: what a disk leaves that writes in an order of its own. That is more than an
+    /// engine may do to a store, which counts on a prefix of what it wrote.
+    pub fn crash_torn(&self, kept: &mut dyn FnMut() -> bool) {
+        let mut state = self.lock();
+        let mut written = Vec::with_capacity(state.unflushed.len());
+        while let Some(Undo { space, key, before }) = state.unflushed.pop() {
+            let image = state.image(space);
+            let after = match before {
+                Some(value) => image.insert(&key, value),
+                None => image.remove(&key),
+            };
+            written.push((space, key, after));
+        }
+        for (space, key, after) in written.into_iter().rev() {
+            if kept() {
+                let image = state.image(space);
+                match after {
+                    Some(value) => image.insert(&key, value),
+                    None => image.remove(&key),
+                };
+            }
+        }
+        drop(state);
+        self.crash();
+    }
+
+    /// The first `count` of the unflushed single writes reach the disk: what a flush comes to that began when there
+    /// were so many, while others were written.
+    pub fn flush_first(&self, count: usize) {
+        let mut state = self.lock();
+        state.flushes += 1;
+        let count = count.min(state.unflushed.len());
+        state.unflushed.drain(..count);
+    }
+
+    /// Another engine that holds what is on this one's disk: what a crash would leave now.
+    #[must_use]
+    pub fn durable(&self) -> MemoryEngine {
+        let state = self.lock();
+        let mut copy = State { live: state.live.clone(), ..State::default() };
+        for Undo { space, key, before } in state.unflushed.iter().rev() {
+            let image = copy.image(*space);
+            match before {
+                Some(value) => image.insert(key, value.clone()),
+                None => image.remove(key),
+            };
+        }
+        MemoryEngine { state: Mutex::new(copy) }
+    }
+
     /// How many single writes have not been flushed.
     #[must_use]
     pub fn unflushed(&self) -> usize {
@@ -75,6 +126,11 @@ impl MemoryEngine {
     /// The next apply does the first `kept` writes of its batch and fails.
     pub fn fail_next_apply(&self, kept: usize) {
         self.lock().fail_apply_after = Some(kept);
+    }
+
+    /// Takes back [`MemoryEngine::fail_next_apply`].
+    pub fn allow_applies(&self) {
+        self.lock().fail_apply_after = None;
     }
 
     /// The next flush fails and makes nothing durable.
@@ -180,5 +236,61 @@ impl Engine for MemoryEngine {
         }
         state.unflushed.clear();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(engine: &MemoryEngine, key: &str, value: &'static str) {
+        let mut batch = Batch::new();
+        batch.put(Space::Notes, key.as_bytes(), value.as_bytes());
+        engine.apply(&batch).unwrap();
+    }
+
+    fn values(engine: &MemoryEngine) -> String {
+        let mut all = String::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            all += &format!("{}={} ", String::from_utf8_lossy(key), String::from_utf8_lossy(value));
+            std::ops::ControlFlow::Continue(())
+        };
+        engine.range(Space::Notes, Bound::Unbounded, Bound::Unbounded, Part::Whole, &mut visit).unwrap();
+        all
+    }
+
+    fn written() -> MemoryEngine {
+        let engine = MemoryEngine::new();
+        put(&engine, "a", "1");
+        engine.flush().unwrap();
+        for (key, value) in [("a", "2"), ("b", "3"), ("a", "4")] {
+            put(&engine, key, value);
+        }
+        engine
+    }
+
+    #[test]
+    fn a_torn_crash_keeps_what_it_is_told_to() {
+        for (kept, left) in [
+            ([false, false, false], "a=1 "),
+            ([true, true, false], "a=2 b=3 "),
+            ([false, true, true], "a=4 b=3 "),
+            ([false, false, true], "a=4 "),
+            ([true, true, true], "a=4 b=3 "),
+        ] {
+            let engine = written();
+            let mut answers = kept.into_iter();
+            engine.crash_torn(&mut || answers.next().unwrap());
+            assert_eq!((values(&engine), engine.unflushed()), (left.to_owned(), 0));
+        }
+    }
+
+    #[test]
+    fn a_flush_that_began_earlier_keeps_what_was_there_then() {
+        let engine = written();
+        engine.flush_first(2);
+        assert_eq!((values(&engine), values(&engine.durable())), ("a=4 b=3 ".into(), "a=2 b=3 ".into()));
+        engine.crash();
+        assert_eq!(values(&engine), "a=2 b=3 ");
     }
 }

@@ -32,7 +32,7 @@ pub use list::{LIST_BYTES_MAX, Page};
 pub use marks::{Advance, Forgot, Marks, Waiting};
 use marks::{Purged, SharedMarks};
 pub use merge::MergedBatch;
-pub use open::{CORRUPT_LISTED_MAX, CorruptRecord, OpenReport};
+pub use open::{CORRUPT_LISTED_MAX, CorruptRecord, OpenReport, read_all};
 use rest::Rest;
 pub use views::{VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId};
 

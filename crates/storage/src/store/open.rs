@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use merkle::Tree;
-use model::{DigestKey, Key};
+use model::{DigestKey, Entry, Key};
 
 use crate::engine::{Batch, Engine, EngineError, Part, Space};
 use crate::store::marks::SharedMarks;
@@ -138,6 +138,28 @@ impl Store {
         self.written.store(0, Ordering::SeqCst);
         Ok(())
     }
+}
+
+/// Every entry in an engine, tombstones too, each verified, in token order: for tools and checkers. Opens no store and
+/// writes nothing.
+///
+/// # Errors
+/// The engine cannot be read, or a record is damaged.
+pub fn read_all(engine: &dyn Engine, digest_key: &DigestKey) -> Result<Vec<(Key, Entry)>, StoreError> {
+    let mut rows = Vec::new();
+    let mut wrong = None;
+    engine.range(Space::Entries, Bound::Unbounded, Bound::Unbounded, Part::Whole, &mut |at, value| {
+        let row = record::read_scanned_key(at).and_then(|(_, key)| {
+            let (_, entry) = record::read(&key, value, digest_key)?;
+            Ok((key, entry))
+        });
+        match row {
+            Ok(row) => rows.push(row),
+            Err(why) => wrong = Some(EngineError::Damaged { doing: "reading every entry", why }),
+        }
+        if wrong.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    wrong.map_or(Ok(rows), |error| Err(error.into()))
 }
 
 /// Tokens are spread evenly, so a small part of them tells how many there are. An error here only costs growth.
