@@ -241,10 +241,12 @@ impl Core {
             return;
         }
         let known = self.peers.entry(peer).or_default();
-        if known.left == Some(life) {
+        if known.left == Some(life) && address.is_some() {
             // A connection of an earlier life that was looked at late. Lives never come back.
             return;
         }
+        // What has just answered when this node dialed it does live: if that is the life before, then it was the
+        // connection of the other one that came late.
         if known.life != Some(life) {
             self.new_life(peer, life, env);
         }

@@ -145,10 +145,11 @@ impl Core {
             Serving::Removed
         } else if self.stopping {
             Serving::Stopping
+        } else if !self.meta.caught_up {
+            // Before what follows: a node that lacks what others have answers no reads either (H22).
+            Serving::Behind
         } else if let Some(reason) = &self.stopped {
             Serving::Stopped(reason.clone())
-        } else if !self.meta.caught_up {
-            Serving::Behind
         } else {
             Serving::Yes
         }

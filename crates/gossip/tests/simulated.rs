@@ -1,0 +1,46 @@
+//! Bugs that the simulator found, each in the smallest form that shows it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gossip::core::{CoreConfig, Event, Serving};
+use model::WriterId;
+use storage::MemoryEngine;
+use support::{Cluster, id, key};
+
+/// Seeds 1976 and 2188: a node that was paused, or a network that was slow, brought the connection of a process that had
+/// been killed behind that of its successor. The successor's life was then taken for the earlier one, and everything that
+/// it sent refused for ever.
+#[test]
+fn a_connection_of_a_dead_process_that_comes_late_does_not_shut_the_living_one_out() {
+    let mut cluster = Cluster::new(2, 1, CoreConfig::default());
+    cluster.run(Duration::from_secs(3));
+    let life = cluster.nodes[&id(2)].life;
+    let late = Event::Connected { peer: id(2), life: WriterId(999), address: Some("n2:7711".into()) };
+    cluster.event(id(1), late);
+    // The transport closes what it had with another life, and dials: who answers lives.
+    cluster.event(id(1), Event::Connected { peer: id(2), life, address: None });
+    cluster.event(id(1), Event::Disconnected { peer: id(2) });
+    cluster.put(id(2), &key("k"), "v", None);
+    cluster.run(Duration::from_secs(10));
+    assert_eq!(cluster.values(id(1), &key("k")), ["v"]);
+    cluster.assert_equal();
+}
+
+/// Seed 45: a joiner's disk failed before it had anything. It said "stopped", which answers reads, and so "there is
+/// nothing" for keys that every member held (H22).
+#[test]
+fn a_joiner_whose_store_stops_answers_no_reads_either() {
+    let mut cluster = Cluster::new(2, 1, CoreConfig::default());
+    cluster.run(Duration::from_secs(3));
+    cluster.put(id(1), &key("k"), "v", None);
+    let mut meta = cluster.nodes[&id(2)].meta.clone();
+    meta.caught_up = false;
+    cluster.start(meta, Arc::new(MemoryEngine::new()));
+    cluster.event(id(2), Event::StoreStopped { reason: "the disk failed".into() });
+    cluster.run(Duration::from_secs(10));
+    assert_eq!(cluster.nodes[&id(2)].status.as_ref().unwrap().serving, Serving::Behind);
+}
