@@ -52,6 +52,7 @@ impl<'a> Side<'a> {
             behind: false,
             prefer: merkle::Prefer::Auto,
             stability: Stability::default(),
+            rules: Default::default(),
         }
     }
 

@@ -15,6 +15,8 @@ use bytes::Bytes;
 use model::{Context, Dot, Entry, Expiry, Hlc, Sibling};
 use thiserror::Error;
 
+use crate::rules::{Rule, Rules};
+
 /// The longest value a configuration may allow, in bytes.
 pub const VALUE_BYTES_LIMIT: usize = 16 << 20;
 /// The longest content type, in bytes.
@@ -33,11 +35,13 @@ pub struct WriteLimits {
     pub siblings_max: usize,
     /// The most components a write may leave in the entry's context.
     pub components_max: usize,
+    /// All of them, outside of the simulator.
+    pub rules: Rules,
 }
 
 impl Default for WriteLimits {
     fn default() -> Self {
-        Self { value_bytes_max: 1 << 20, siblings_max: 64, components_max: 256 }
+        Self { value_bytes_max: 1 << 20, siblings_max: 64, components_max: 256, rules: Rules::default() }
     }
 }
 
@@ -145,7 +149,8 @@ pub fn delete(
     watermark: Hlc,
     limits: &WriteLimits,
 ) -> Result<Option<Entry>, Refusal> {
-    if seen.is_none() && held.siblings().is_empty() {
+    let nothing_to_say = seen.is_none() || !limits.rules.hold(Rule::H31);
+    if nothing_to_say && held.siblings().is_empty() {
         return Ok(None);
     }
     let seen = seen.cloned().unwrap_or_else(|| held.context().clone());
@@ -254,7 +259,8 @@ mod tests {
 
     #[test]
     fn the_limits_act_and_leave_nothing_behind() {
-        let limits = WriteLimits { value_bytes_max: 3, siblings_max: 2, components_max: 2 };
+        let limits =
+            WriteLimits { value_bytes_max: 3, siblings_max: 2, components_max: 2, rules: Rules::default() };
         let long = put(Entry::default(), None, dot(1, 1), value("long"), Hlc::ZERO, &limits);
         assert_eq!(long, Err(Refusal::ValueTooLarge { bytes: 4, max: 3 }));
         let none = Context::default();

@@ -17,6 +17,7 @@
 //! | [`stability`] | what every member is known to hold, and what may be forgotten |
 //! | [`promise`] | removing a member that is down, by promises |
 //! | [`clock`] | the hybrid logical clock |
+//! | [`rules`] | what the simulator can switch off, and nobody else |
 //! | [`meta`] | what a node must remember of itself and its cluster |
 //! | [`wire`] | what members send one another |
 
@@ -29,6 +30,7 @@ pub mod meta;
 pub mod pace;
 pub mod promise;
 pub mod roster;
+pub mod rules;
 pub mod rumor;
 pub mod session;
 pub mod stability;

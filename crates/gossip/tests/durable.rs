@@ -39,7 +39,8 @@ fn store(rows: impl Iterator<Item = (u64, u64)>) -> Store {
 
 fn begin(peer: u64) -> Begin {
     let roster = RosterVersion::default();
-    Begin { peer: NodeId(peer), roster, behind: false, prefer: Prefer::Auto, stability: Stability::default() }
+    let (stability, rules) = Default::default();
+    Begin { peer: NodeId(peer), roster, behind: false, prefer: Prefer::Auto, stability, rules }
 }
 
 fn turn(store: &Store) -> Turn<'_> {

@@ -151,7 +151,7 @@ impl Core {
     fn begin(&mut self, peer: NodeId) -> Begin {
         let (roster, prefer) = (self.forgetting.version, self.config.sessions.prefer);
         let stability = self.said_to(peer);
-        Begin { peer, roster, behind: !self.meta.caught_up, prefer, stability }
+        Begin { peer, roster, behind: !self.meta.caught_up, prefer, stability, rules: self.config.rules }
     }
 
     fn begin_session(&mut self, peer: NodeId, env: Env<'_>) {

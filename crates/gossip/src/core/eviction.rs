@@ -9,6 +9,7 @@ use super::{Core, Env};
 use crate::liveness::LivenessState;
 use crate::promise::{Answer, Ask, Eviction, Tally, Verdict};
 use crate::roster::Removal;
+use crate::rules::Rule;
 use crate::wire::Frame;
 
 /// Members that have not answered are asked again after this time.
@@ -80,8 +81,9 @@ impl Core {
         let mut enough = Vec::new();
         let roster = &self.meta.roster;
         let above = &mut self.evictions.above;
+        let without_promises = !self.config.rules.hold(Rule::H15);
         self.evictions.running.retain(|target, running| {
-            if running.eviction.may_remove(roster) {
+            if running.eviction.may_remove(roster) || without_promises {
                 enough.push(*target);
                 return false;
             }
@@ -111,7 +113,7 @@ impl Core {
     }
 
     /// Enough have promised. A target that came back in the meantime stays.
-    fn remove(&mut self, target: NodeId, env: Env<'_>) {
+    pub(super) fn remove(&mut self, target: NodeId, env: Env<'_>) {
         let at = env.time.tick(env.now.wall_ms).unwrap_or(Hlc::ZERO);
         if !self.is_down(target, env) || at == Hlc::ZERO {
             return;

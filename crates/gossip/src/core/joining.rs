@@ -7,6 +7,7 @@ use crate::founding::{
     ClusterFacts, JoinAnswer, JoinRefusal, JoinRequest, SponsorDecision, WireVersions, admit, sponsor,
 };
 use crate::roster::Roster;
+use crate::rules::Rule;
 use crate::wire::WIRE_VERSION;
 
 const WIRE: WireVersions = WireVersions { oldest: WIRE_VERSION, newest: WIRE_VERSION };
@@ -43,6 +44,13 @@ impl Core {
             // It is known, and wants to know who else is.
             SponsorDecision::AlreadyMember if request.cluster.is_some() => self.joined(),
             SponsorDecision::Add | SponsorDecision::AlreadyMember => self.let_in(request, env),
+            SponsorDecision::ReplaceFirst { .. } if !self.config.rules.hold(Rule::H23) => {
+                self.let_in(request, env)
+            }
+            SponsorDecision::ReplaceFirst { old } if !self.config.rules.hold(Rule::H34) => {
+                self.remove(old, env);
+                self.let_in(request, env)
+            }
             SponsorDecision::ReplaceFirst { old } => {
                 self.evict(old, env);
                 let tally = self.eviction_tally(old);

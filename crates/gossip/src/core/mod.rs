@@ -42,6 +42,7 @@ use crate::liveness::{Liveness, LivenessConfig, LivenessState};
 use crate::meta::Meta;
 use crate::pace::{Governor, GovernorConfig};
 use crate::roster::Contact;
+use crate::rules::Rules;
 use crate::rumor::Rumors;
 use crate::session::{Schedule, Session, SessionConfig, SessionId};
 use crate::time::Now;
@@ -63,6 +64,8 @@ pub struct CoreConfig {
     pub governor: GovernorConfig,
     /// How long a purged tombstone stays on the disk after it has left the tree; longer than a session may last.
     pub grace: Duration,
+    /// All of them, outside of the simulator.
+    pub rules: Rules,
 }
 
 impl Default for CoreConfig {
@@ -73,6 +76,7 @@ impl Default for CoreConfig {
             liveness: LivenessConfig::default(),
             governor: GovernorConfig::default(),
             grace: Duration::from_secs(600),
+            rules: Rules::default(),
         }
     }
 }

@@ -4,6 +4,8 @@ use model::{Entry, Key, NodeId};
 use storage::Store;
 
 use super::{Action, Core, Env, Op};
+use crate::coordinator::WriteLimits;
+use crate::rules::Rule;
 use crate::rumor::Push;
 use crate::session::SessionId;
 use crate::stability::{self as judge, Judged};
@@ -117,16 +119,20 @@ impl Core {
     }
 
     /// Has a peer's entries merged; `op` says what for.
-    pub(super) fn merge(&mut self, from: NodeId, op: Op, entries: Vec<(Key, Entry)>, env: Env<'_>) {
-        for (_, entry) in &entries {
-            self.observe(from, entry, env);
+    pub(super) fn merge(&mut self, from: NodeId, op: Op, mut entries: Vec<(Key, Entry)>, env: Env<'_>) {
+        for (_, entry) in &mut entries {
+            let too_far = self.observe(from, entry, env);
+            if self.keeps_out(entry, too_far) {
+                *entry = Entry::default();
+            }
         }
         let op = self.op(op);
         self.out.push_back(Action::Merge { op, entries });
     }
 
-    /// The clock learns of a peer's dots; one far ahead does not move it, and is shown by the peer's name.
-    fn observe(&mut self, from: NodeId, entry: &Entry, env: Env<'_>) {
+    /// The clock learns of a peer's dots; one far ahead does not move it, and is shown by the peer's name. Says
+    /// whether it was.
+    fn observe(&mut self, from: NodeId, entry: &Entry, env: Env<'_>) -> bool {
         let skew = env.time.observe(entry.context().newest(), env.now.wall_ms);
         if skew.too_far {
             let peer = self.peers.entry(from).or_default();
@@ -136,5 +142,13 @@ impl Core {
             }
             peer.skew_ms = skew.ahead_ms.max(1);
         }
+        skew.too_far
+    }
+
+    /// Never, unless a rule is switched off that forbids it.
+    fn keeps_out(&self, entry: &Entry, too_far: bool) -> bool {
+        let rules = self.config.rules;
+        let over_limit = entry.siblings().len() > WriteLimits::default().siblings_max;
+        (over_limit && !rules.hold(Rule::H5)) || (too_far && !rules.hold(Rule::H19))
     }
 }

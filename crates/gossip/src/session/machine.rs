@@ -20,6 +20,7 @@ use super::report::{Account, Report, SessionMethod, SessionPhase, Way};
 use super::{Failure, Found, Step, Tally};
 
 use crate::roster::RosterVersion;
+use crate::rules::Rules;
 use crate::stability::{Judge, Terms, Vector};
 use crate::time::Now;
 
@@ -55,6 +56,8 @@ pub struct Begin {
     pub prefer: Prefer,
     /// What it says so that deletes can be forgotten, as of before the view is frozen.
     pub stability: Stability,
+    /// All of them, outside of the simulator.
+    pub rules: Rules,
 }
 
 /// What a session is lent while it takes something in.
@@ -74,6 +77,7 @@ pub struct Session {
     id: SessionId,
     peer: NodeId,
     prefer: Prefer,
+    rules: Rules,
     phase: Phase,
     view: ViewId,
     /// What is told leaves once this is durable: the frozen view, and whatever newer was read since.
@@ -178,6 +182,7 @@ impl Session {
             id,
             peer: begin.peer,
             prefer: begin.prefer,
+            rules: begin.rules,
             phase: Phase::Opening,
             view,
             rests_on: after,

@@ -6,6 +6,7 @@ use storage::{Seq, Store};
 
 use super::search::{HELD_MAX, Search};
 use super::{PeerDone, Phase, Session, Turn};
+use crate::rules::Rule;
 use crate::session::exchange::{Bench, Came, Pumped};
 use crate::session::frames::{Close, Opened, SessionFrame};
 use crate::session::packed::{unpack_data, unpack_wants};
@@ -267,7 +268,7 @@ impl Session {
         let (Some(own), Some(peer)) = (self.own_close, self.peer_close) else { return Ok(Vec::new()) };
         let cut = own.cut || peer.cut;
         if !cut && own.remainder != peer.remainder {
-            if self.tally.searches >= 2 {
+            if self.tally.searches >= 2 || !self.rules.hold(Rule::H7) {
                 return Err(Failure::Unequal);
             }
             tracing::info!(peer = %self.peer, "what differs was not all named; searching again at full width");

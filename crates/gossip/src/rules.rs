@@ -1,0 +1,133 @@
+//! Rules without which data is lost or comes back, each named by the hazard that it prevents, and a way to take one
+//! away.
+//!
+//! In a node all of them hold, always: nothing that a node is told can change that. The simulator takes one away to
+//! show that its checkers then find what goes wrong, so that their silence means something.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident = $says:literal,)*) => {
+        /// A rule that can be switched off in the simulator, by the name of its hazard.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Rule {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Rule {
+            /// All of them, in the order of their hazards.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The name of its hazard.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// What it says.
+            pub fn says(self) -> &'static str {
+                match self {
+                    $(Self::$name => $says,)*
+                }
+            }
+        }
+    };
+}
+
+rules! {
+    /// Acts in the driver: the writer id of a life, and the gate that frames pass.
+    H2 = "each life is a new writer, and nothing leaves a node before it is durable there",
+    /// Acts where a read is answered.
+    H4 = "a read that did not show every sibling gives no context token",
+    /// Acts where a member's entries are taken in.
+    H5 = "limits act where a client's write is accepted and never when members merge",
+    /// Acts at the closing of a session.
+    H7 = "a session whose closing is unequal searches again, by the tree and at full width",
+    /// Acts where a member is removed.
+    H15 = "a member is removed only by the promises of more than half of the members",
+    /// Acts in the driver: the id of a new cluster.
+    H16 = "a cluster's id is random, and clusters of different ids never merge",
+    /// Acts where a member's entries are taken in.
+    H19 = "a wrong clock is kept from moving other clocks, and never keeps data out",
+    /// Acts where a client is answered.
+    H22 = "a node that is behind answers no client",
+    /// Acts where a node is let in.
+    H23 = "a node that joins under the name of a member that is down takes its place",
+    /// Acts where a delete is coordinated.
+    H31 = "a delete with a context token makes a dot, whatever is held",
+    /// Acts where a node is let in.
+    H34 = "taking the place of a member is an eviction, with its promises",
+}
+
+/// Which rules hold: all, but for those taken away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    off: u64,
+}
+
+impl Rules {
+    /// All but this one.
+    #[must_use]
+    pub fn without(self, rule: Rule) -> Self {
+        Self { off: self.off | bit(rule) }
+    }
+
+    /// Whether this one holds.
+    pub fn hold(self, rule: Rule) -> bool {
+        self.off & bit(rule) == 0
+    }
+
+    /// Those that do not hold.
+    pub fn off(self) -> impl Iterator<Item = Rule> {
+        Rule::ALL.iter().copied().filter(move |rule| !self.hold(*rule))
+    }
+}
+
+fn bit(rule: Rule) -> u64 {
+    1 << rule as u32
+}
+
+/// A name that no rule has.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("there is no rule {0:?} to switch off; there are {names}", names = names())]
+pub struct NoSuchRule(pub String);
+
+fn names() -> String {
+    Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>().join(", ")
+}
+
+impl FromStr for Rule {
+    type Err = NoSuchRule;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchRule> {
+        let found = Self::ALL.iter().find(|rule| rule.name().eq_ignore_ascii_case(text));
+        found.copied().ok_or_else(|| NoSuchRule(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_hold_until_one_is_taken_away() {
+        assert!(Rule::ALL.iter().all(|rule| Rules::default().hold(*rule)));
+        for rule in Rule::ALL {
+            let rules = Rules::default().without(*rule);
+            assert_eq!(rules.off().collect::<Vec<_>>(), [*rule]);
+            assert_eq!(rule.name().parse(), Ok(*rule));
+        }
+        assert_eq!("h31".parse(), Ok(Rule::H31));
+        assert!("H3".parse::<Rule>().unwrap_err().to_string().contains("H2, H4"));
+    }
+}
