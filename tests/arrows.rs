@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mangrove-merkle", &[]),
     ("mangrove-storage", &["mangrove-model", "mangrove-merkle"]),
     ("mangrove-gossip", &["mangrove-storage", "mangrove-merkle", "mangrove-model"]),
+    ("mangrove-sim", &["mangrove-gossip", "mangrove-storage", "mangrove-merkle", "mangrove-model"]),
     ("mangrove-http", &["mangrove-model"]),
     ("mangrove-client", &["mangrove-model"]),
     (
@@ -24,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "mangrove-merkle",
             "mangrove-storage",
             "mangrove-gossip",
+            "mangrove-sim",
             "mangrove-http",
             "mangrove-client",
         ],
@@ -43,7 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that do no IO, know no clock and make no randomness: `now` and the RNG are handed to them.
-const PURE: &[&str] = &["model", "merkle", "gossip"];
+const PURE: &[&str] = &["model", "merkle", "gossip", "sim"];
 
 /// What pure crates must not depend on, directly.
 const IMPURE_PACKAGES: &[&str] =

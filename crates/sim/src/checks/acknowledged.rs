@@ -1,0 +1,81 @@
+//! Every acknowledged write is on some disk, or was replaced by one that is, unless every disk that held it was lost by a
+//! fault. The disk of a member that was removed counts: it is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{ClusterId, Context, Dot, Entry, Key};
+use storage::read_all;
+
+use crate::host::{Host, HostId};
+use crate::world::World;
+
+/// What is on one disk.
+pub(crate) type OnDisk = BTreeMap<Key, Entry>;
+
+/// What would be there after a crash now.
+pub(crate) fn on_disk(host: &Host) -> Result<Option<(ClusterId, OnDisk)>, String> {
+    let (Some(meta), Some(engine)) = (host.record(), &host.disk.engine) else { return Ok(None) };
+    let rows = read_all(&engine.durable(), &meta.digest_key).map_err(|error| error.to_string())?;
+    Ok(Some((meta.cluster, rows.into_iter().collect())))
+}
+
+/// The contexts of all disks but one, by cluster and key.
+type Known = BTreeMap<(ClusterId, Key), Vec<Context>>;
+
+impl World {
+    fn known(&self, but: Option<HostId>) -> Result<Known, String> {
+        let mut known = Known::new();
+        for (_, host) in self.hosts.iter().filter(|(id, _)| Some(**id) != but) {
+            let Some((cluster, rows)) = on_disk(host)? else { continue };
+            for (key, entry) in rows {
+                known.entry((cluster, key)).or_default().push(entry.context().clone());
+            }
+        }
+        Ok(known)
+    }
+
+    /// Looks at all disks.
+    pub(crate) fn check_acknowledged(&mut self) {
+        let found = self.known(None).and_then(|known| {
+            for (dot, written) in self.ledger.dots.iter().filter(|(_, w)| w.acknowledged && !w.lost) {
+                let contexts = known.get(&(written.cluster, written.key.clone()));
+                let seen = contexts.is_some_and(|all| all.iter().any(|context| context.covers(*dot)));
+                if !seen {
+                    let (host, key) = (written.host, &written.key);
+                    return Err(format!(
+                        "{dot} of {key} was acknowledged at {host} and is on no disk any more"
+                    ));
+                }
+            }
+            Ok(())
+        });
+        self.judge("acknowledged", found);
+    }
+
+    /// The disk of a host is about to be lost: what it alone holds is lost with it.
+    pub(crate) fn note_disk_lost(&mut self, host: HostId) {
+        let Ok(others) = self.known(Some(host)) else { return };
+        let held: BTreeSet<Dot> = match self.hosts.get(&host).map(on_disk) {
+            Some(Ok(Some((cluster, rows)))) => {
+                let of_key = |(key, entry): (&Key, &Entry)| {
+                    let context = entry.context().clone();
+                    let dots = self.ledger.of_key(cluster, key).map(|(dot, _)| dot);
+                    dots.filter(|dot| context.covers(*dot)).collect::<Vec<_>>()
+                };
+                rows.iter().flat_map(of_key).collect()
+            }
+            _ => BTreeSet::new(),
+        };
+        for dot in held {
+            let Some(written) = self.ledger.dots.get_mut(&dot) else { continue };
+            let contexts = others.get(&(written.cluster, written.key.clone()));
+            written.lost |= !contexts.is_some_and(|all| all.iter().any(|context| context.covers(dot)));
+        }
+        // What everyone knew may be known by nobody now.
+        for host in self.hosts.values_mut() {
+            if let Some(member) = host.member_mut() {
+                member.seen.must_know.clear();
+            }
+        }
+    }
+}

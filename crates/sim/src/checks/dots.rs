@@ -1,0 +1,36 @@
+//! Dots are unique, and rise with each write of a writer and of a node, over all its lives.
+
+use model::Dot;
+
+use crate::host::HostId;
+use crate::world::World;
+
+impl World {
+    /// A write was given this dot.
+    pub(crate) fn check_new_dot(&mut self, host: HostId, dot: Dot) {
+        let Some(node) = self.hosts.get(&host).and_then(|h| h.member()).map(|member| member.node) else {
+            return;
+        };
+        let known = self.ledger.dots.contains_key(&dot);
+        let of_writer = self.ledger.last_of_writer.insert(dot.writer, dot.hlc);
+        let of_node = self.ledger.last_of_node.insert(node, dot.hlc);
+        let found = if known {
+            Err(format!("{host} made {dot} a second time"))
+        } else if of_writer.is_some_and(|last| last >= dot.hlc) {
+            Err(format!("{host} made {dot} after a later one of the same writer"))
+        } else if of_node.is_some_and(|last| last >= dot.hlc) {
+            Err(format!("{host} made {dot} under a time that it had used in an earlier life"))
+        } else {
+            Ok(())
+        };
+        self.judge("dots", found);
+    }
+
+    /// A disk was put back to what it was: its times may come again, its writers may not.
+    pub(crate) fn forget_times(&mut self, host: HostId) {
+        let node = self.hosts.get(&host).and_then(|h| h.disk.small.borrow().node);
+        if let Some(node) = node {
+            self.ledger.last_of_node.remove(&node);
+        }
+    }
+}

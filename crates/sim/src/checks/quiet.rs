@@ -1,0 +1,175 @@
+//! What holds once faults stop: within bounded time rosters and roots are equal, everyone serves, and every acknowledged
+//! write that was not replaced is a sibling at every member.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use gossip::core::Serving;
+use gossip::meta::Meta;
+use model::{ClusterId, NodeId};
+
+use super::Violation;
+use crate::host::{Host, HostId, State};
+use crate::world::World;
+
+/// How long after the last fault all must be one: longer than the longest time for which a member is left alone after
+/// failed sessions.
+pub const QUIET_MAX: Duration = Duration::from_secs(420);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+impl World {
+    /// Ends all faults, starts every machine, and waits until all are one.
+    ///
+    /// # Errors
+    /// They do not become one in time, or something else that must not be.
+    pub fn quiet(&mut self) -> Result<(), Violation> {
+        self.end_all_faults();
+        let end = self.now + QUIET_MAX;
+        loop {
+            self.run_for(LOOK_EVERY)?;
+            match self.is_one() {
+                Ok(()) => break,
+                Err(why) if self.now >= end => {
+                    self.judge("quiet", Err(format!("{} s after the last fault {why}", QUIET_MAX.as_secs())));
+                    break;
+                }
+                Err(_) => {}
+            }
+        }
+        let found = self.all_there();
+        self.judge("quiet", found);
+        self.check_all()
+    }
+
+    /// Whether the members of each cluster agree on everything, or why not.
+    fn is_one(&self) -> Result<(), String> {
+        let mut of_cluster: BTreeMap<ClusterId, (HostId, Meta, merkle::RangeDigest)> = BTreeMap::new();
+        let mut nobody_knows = false;
+        for (id, host) in self.hosts.iter().filter(|(_, host)| host.given_up.is_none()) {
+            match &host.state {
+                State::Down => return Err(format!("{id} is down")),
+                State::Looking(_) => self.may_look(*id, host)?,
+                State::Member(member) => {
+                    let meta = member.core.meta();
+                    let serving = member.status.as_ref().map(|status| &status.serving);
+                    if serving == Some(&Serving::Removed) {
+                        continue;
+                    }
+                    if serving == Some(&Serving::Behind) && self.nobody_knows(meta) {
+                        nobody_knows = true;
+                        continue;
+                    }
+                    if serving != Some(&Serving::Yes) {
+                        return Err(format!("{id} does not serve: {serving:?}"));
+                    }
+                    let root = member.store.root();
+                    let (other, theirs, their_root) =
+                        of_cluster.entry(meta.cluster).or_insert_with(|| (*id, meta.clone(), root));
+                    if theirs.roster != meta.roster {
+                        return Err(format!("{id} and {other} have different rosters"));
+                    }
+                    if *their_root != root {
+                        return Err(format!("{id} and {other} have different roots"));
+                    }
+                }
+            }
+        }
+        if of_cluster.is_empty() && !nobody_knows {
+            return Err("no member is left that serves".into());
+        }
+        Ok(())
+    }
+
+    /// Whether all that are left of a cluster are behind, since the disks of the others are lost: then they wait for ever,
+    /// for somebody who says what is to be given up.
+    fn nobody_knows(&self, meta: &Meta) -> bool {
+        let of_cluster = |host: &&Host| host.record().is_some_and(|record| record.cluster == meta.cluster);
+        let records: Vec<Meta> = self.hosts.values().filter(of_cluster).filter_map(Host::record).collect();
+        let knows = records.iter().any(|record| record.caught_up && meta.roster.contains(record.node));
+        let gone = meta.roster.members().any(|id| !records.iter().any(|record| record.node == id));
+        gone && !knows
+    }
+
+    /// A node may look for its cluster for ever where its name belongs to one that answers, or to one that is gone and
+    /// too few are left to remove.
+    fn may_look(&self, id: HostId, host: &Host) -> Result<(), String> {
+        let mut seen = false;
+        for meta in self.hosts.values().filter_map(|other| Some(other.member()?.core.meta())) {
+            if self.nobody_knows(meta) {
+                return Ok(());
+            }
+            seen = true;
+            let owners = meta.roster.all_by_name(&host.settings.name);
+            let alive: BTreeSet<NodeId> =
+                self.hosts.values().filter_map(|h| Some(h.member()?.node)).collect();
+            let live = meta.roster.members().filter(|member| alive.contains(member)).count();
+            let majority = live > meta.roster.len() / 2;
+            let in_use = owners.iter().any(|owner| alive.contains(owner));
+            if in_use || (!owners.is_empty() && !majority) {
+                return Ok(());
+            }
+        }
+        Err(if seen { format!("{id} was never let in") } else { format!("{id} found nobody to let it in") })
+    }
+
+    /// Every acknowledged write that nothing replaced is a sibling at every member of its cluster.
+    fn all_there(&self) -> Result<(), String> {
+        for (id, member) in self.hosts.iter().filter_map(|(id, host)| Some((id, host.member()?))) {
+            if member.status.as_ref().is_none_or(|status| status.serving != Serving::Yes) {
+                continue;
+            }
+            let known = &member.seen.entries;
+            for (dot, written) in &self.ledger.dots {
+                let counts = written.acknowledged && !written.lost && written.hash.is_some();
+                if !counts || written.cluster != member.cluster || self.only_removed_hold(*dot) {
+                    continue;
+                }
+                let entry = known.get(&written.key);
+                let there = entry.is_some_and(|entry| entry.siblings().iter().any(|s| s.dot() == *dot));
+                let replaced = entry.is_some_and(|entry| {
+                    written.replaced_by.iter().any(|later| entry.context().covers(*later))
+                });
+                if !there && !replaced {
+                    return Err(format!("{dot} of {} was acknowledged and is not at {id}", written.key));
+                }
+            }
+            for claim in self.ledger.claims.iter().filter(|claim| claim.cluster == member.cluster) {
+                let Some(entry) = known.get(&claim.key) else { continue };
+                if let Some(back) = entry.siblings().iter().find(|s| claim.gone.contains(&s.dot())) {
+                    let (dot, key) = (back.dot(), &claim.key);
+                    if self.claim_is_kept(claim) {
+                        return Err(format!("{dot} of {key} was deleted at {} and is at {id}", claim.host));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a write is on the disks of removed members alone: they keep it, for people to look at.
+    fn only_removed_hold(&self, dot: model::Dot) -> bool {
+        let Some(written) = self.ledger.dots.get(&dot) else { return false };
+        let holds = |host: &Host| {
+            let held = host.member().and_then(|member| member.seen.entries.get(&written.key));
+            held.is_some_and(|entry| entry.context().covers(dot))
+        };
+        let removed = |host: &Host| {
+            let member = host.member();
+            member.is_some_and(|m| m.status.as_ref().is_some_and(|s| s.serving == Serving::Removed))
+                || host.given_up.is_some()
+        };
+        let holders: Vec<&Host> = self.hosts.values().filter(|host| holds(host)).collect();
+        holders.iter().all(|host| removed(host))
+    }
+
+    /// A delete counts unless the disks that had it were lost by a fault, or only a removed member has it.
+    fn claim_is_kept(&self, claim: &crate::ledger::Claim) -> bool {
+        claim.gone.iter().all(|gone| {
+            let Some(written) = self.ledger.dots.get(gone) else { return true };
+            let deleted_by = written.replaced_by.iter();
+            let dots: Vec<_> = deleted_by.filter_map(|dot| Some((dot, self.ledger.dots.get(dot)?))).collect();
+            dots.is_empty()
+                || dots.iter().any(|(dot, by)| by.acknowledged && !by.lost && !self.only_removed_hold(**dot))
+        })
+    }
+}

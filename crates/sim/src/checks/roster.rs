@@ -1,0 +1,52 @@
+//! A member is removed only by the promises of more than half of the members, each on a disk; and a name is given to one
+//! member at a time, as far as its sponsor can see.
+
+use std::collections::BTreeSet;
+
+use gossip::meta::Meta;
+use model::NodeId;
+
+use crate::host::HostId;
+use crate::world::World;
+
+impl World {
+    /// A host has put its record on disk, over the one before.
+    pub(crate) fn check_record(&mut self, host: HostId, before: Option<&Meta>, now: &Meta) {
+        for (target, evictor, _) in now.promises.iter() {
+            self.ledger.promised.insert((now.node, target, evictor));
+        }
+        let Some(before) = before.filter(|before| before.cluster == now.cluster && before.node == now.node)
+        else {
+            return;
+        };
+        for (removed, removal) in now.roster.removed() {
+            if before.roster.contains(removed) && removal.by == now.node {
+                let found = self.was_promised(before, removed);
+                self.judge("roster", found.map_err(|why| format!("{host} {why}")));
+            }
+        }
+        for added in now.roster.members().filter(|id| before.roster.added(*id).is_none()) {
+            let Some(add) = now.roster.added(added).filter(|add| add.sponsor == now.node) else { continue };
+            // An addition and the removal that made room for it may be in one record.
+            let same = now.roster.all_by_name(&add.name).into_iter().find(|other| *other != added);
+            let found = same.map_or(Ok(()), |other| {
+                Err(format!("{host} let {added} in under the name {}, which {other} has", add.name))
+            });
+            self.judge("roster", found);
+        }
+    }
+
+    fn was_promised(&self, before: &Meta, target: NodeId) -> Result<(), String> {
+        let members: BTreeSet<NodeId> = before.roster.members().collect();
+        let promised = |id: &NodeId| self.ledger.promised.contains(&(*id, target, before.node));
+        let promisers = members.iter().filter(|id| promised(id)).count();
+        let needed = members.len() / 2 + 1;
+        if promisers >= needed {
+            return Ok(());
+        }
+        Err(format!(
+            "removed {target} by {promisers} promises, where {needed} of {} are needed",
+            members.len()
+        ))
+    }
+}

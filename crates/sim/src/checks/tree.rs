@@ -1,0 +1,93 @@
+//! Root, counts and cells are those of the data: after each write by adding up what changed, and recomputed from what is
+//! stored at each opening and at the end.
+
+use merkle::{Frozen, Tree};
+use storage::read_all;
+
+use crate::host::{HostId, Member};
+use crate::world::World;
+
+impl World {
+    /// Compares what the store says with the sum of what the checkers saw.
+    pub(crate) fn check_root(&mut self, host: HostId) {
+        let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return };
+        let found = if member.store.failure().is_some() { Ok(()) } else { adds_up(member) };
+        self.judge("tree", found.map_err(|why| format!("{host}: {why}")));
+    }
+
+    /// Reads everything anew and compares.
+    pub(crate) fn check_store(&mut self, host: HostId) {
+        let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return };
+        if member.store.failure().is_some() {
+            return;
+        }
+        let found = recomputed(member);
+        self.judge("tree", found.map_err(|why| format!("{host}: {why}")));
+    }
+
+    /// A store was opened: its entries are taken for seen, its tree must be theirs.
+    pub(crate) fn check_opened(&mut self, host: HostId, behind: bool) {
+        let must_know = if behind { self.what_everyone_knows(host) } else { Default::default() };
+        let Some(member) = self.hosts.get_mut(&host).and_then(|h| h.member_mut()) else { return };
+        let Ok(rows) = read_all(&*member.engine, &member.digest_key) else { return };
+        for (key, entry) in rows {
+            let digest = entry.digest(&key, &member.digest_key);
+            member.seen.root = member.seen.root.add(merkle::RangeDigest::of(digest));
+            member.seen.tombstones += u64::from(entry.is_tombstone());
+            member.seen.entries.insert(key, entry);
+        }
+        member.seen.must_know = must_know;
+        let entries: Vec<_> =
+            member.seen.entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
+        let cluster = member.cluster;
+        self.check_store(host);
+        for (key, entry) in entries {
+            let found = super::covered::covered(&self.ledger, cluster, &key, &entry);
+            self.judge("covered", found.map_err(|why| format!("{host}, opened, {why}")));
+        }
+    }
+}
+
+fn adds_up(member: &Member) -> Result<(), String> {
+    let (root, seen) = (member.store.root(), member.seen.root);
+    if root != seen {
+        return Err(format!(
+            "the root counts {} entries, what was written adds up to another one of {}",
+            root.count, seen.count
+        ));
+    }
+    let counts = member.store.counts();
+    let tombstones = member.seen.tombstones;
+    if counts.tombstones != tombstones || counts.keys + tombstones != seen.count {
+        return Err(format!("{counts:?} is counted where {tombstones} of {} are tombstones", seen.count));
+    }
+    Ok(())
+}
+
+fn recomputed(member: &Member) -> Result<(), String> {
+    let rows = read_all(&*member.engine, &member.digest_key).map_err(|error| error.to_string())?;
+    let mut tree = Tree::with_keys(rows.len() as u64);
+    for (key, entry) in &rows {
+        let digest = entry.digest(key, &member.digest_key);
+        tree.change(key.token().0, None, Some(digest));
+        if member.seen.entries.get(key) != Some(entry) {
+            return Err(format!("{key} was changed in a way that nobody told of"));
+        }
+    }
+    if member.store.root() != tree.root() {
+        return Err("the root is not that of the data".into());
+    }
+    // No more views are open than sessions are; where they are used up the cells are looked at another time.
+    let Ok((view, _)) = member.store.freeze() else { return adds_up(member) };
+    let cells = if tree.leaf_bits() == 4 {
+        member.store.view(view).cells(0, 48).map(|cells| cells == tree.cells(0, 48))
+    } else {
+        Ok(true)
+    };
+    member.store.release(view);
+    match cells {
+        Ok(true) => adds_up(member),
+        Ok(false) => Err("the cells of the sketch are not those of the data".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}

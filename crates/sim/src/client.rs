@@ -1,0 +1,268 @@
+//! Clients: they read and write at any node, with and without context tokens, as the API lets them.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use gossip::clock::NeedReservation;
+use gossip::coordinator::{self, NewValue, Refusal, WriteLimits};
+use gossip::core::Serving;
+use gossip::rules::Rule;
+use model::{ClusterId, Context, Dot, Entry, Expiry, Hlc, Key, context_token};
+use storage::UpdateError;
+
+use crate::host::{HostId, Waiter};
+use crate::ledger::{Claim, Written};
+use crate::world::World;
+
+/// Tokens that clients remember: the latest.
+const TOKENS_MAX: usize = 16;
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Op {
+    /// At which node.
+    pub host: HostId,
+    /// Of which key; one with a token takes the token's.
+    pub key: u16,
+    /// What.
+    pub kind: OpKind,
+    /// Which of the tokens that clients remember it carries, counted from the latest.
+    pub token: Option<u8>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpKind {
+    /// A value: this one, as digits.
+    Put(u64),
+    /// A deletion.
+    Delete,
+    /// The value of the greatest dot.
+    Get,
+    /// All siblings.
+    GetAll,
+}
+
+/// What a client carries from a read to a write.
+#[derive(Clone, Debug)]
+pub struct Token {
+    key: Key,
+    text: String,
+    cluster: ClusterId,
+    /// What its holder was shown.
+    shown: BTreeSet<Dot>,
+}
+
+/// What a client was answered.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// 503, 409, 413 or 400: why.
+    Refused(String),
+    /// A read: the values shown, and the token that came with them.
+    Read(Vec<Bytes>, Option<Token>),
+    /// A write: the dot that it made, if it made one. It is acknowledged once that is durable.
+    Written(Option<Dot>),
+}
+
+enum Decision {
+    Clock(NeedReservation),
+    Refused(Refusal),
+}
+
+/// The key of a number.
+pub fn key(number: u16) -> Key {
+    // Short and not empty, so it is a key.
+    Key::new(format!("k{number}")).unwrap_or_else(|_| unreachable!("k and digits are a key"))
+}
+
+impl World {
+    /// A planned request.
+    pub(crate) fn client(&mut self, op: Op) {
+        let held = self.tokens.len();
+        let token = op.token.filter(|_| held > 0).map(|back| held - 1 - usize::from(back) % held);
+        let token = token.and_then(|at| self.tokens.get(at).cloned());
+        let key = token.as_ref().map_or_else(|| key(op.key), |token| token.key.clone());
+        let answer = match op.kind {
+            OpKind::Put(number) => self.put(op.host, &key, number.to_string().into(), token.as_ref()),
+            OpKind::Delete => self.delete(op.host, &key, token.as_ref()),
+            OpKind::Get => self.get(op.host, &key, false),
+            OpKind::GetAll => self.get(op.host, &key, true),
+        };
+        self.trace.say(self.now, || format!("client {op:?} {key}: {answer:?}"));
+        if let Answer::Read(_, Some(token)) = answer {
+            self.tokens.push(token);
+            if self.tokens.len() > TOKENS_MAX {
+                self.tokens.remove(0);
+            }
+        }
+    }
+
+    /// Why a node answers no client, if so. As the program's service says it.
+    pub(crate) fn refuses(&self, host: HostId, write: bool) -> Option<String> {
+        let answers = self.hosts.get(&host).filter(|h| h.paused_until <= self.now);
+        let Some(member) = answers.and_then(|h| h.member()) else {
+            return Some("no member runs there".into());
+        };
+        let behind_refuses = self.config.rules.hold(Rule::H22);
+        match member.status.as_ref().map(|status| &status.serving) {
+            None => Some("starting".into()),
+            Some(Serving::Yes) => None,
+            Some(Serving::Stopped(_)) if !write => None,
+            Some(Serving::Behind) if !behind_refuses => None,
+            Some(other) => Some(format!("{other:?}")),
+        }
+    }
+
+    /// A read.
+    pub fn get(&mut self, host: HostId, key: &Key, all: bool) -> Answer {
+        self.count.requests += 1;
+        if let Some(why) = self.refuses(host, false) {
+            return Answer::Refused(why);
+        }
+        self.check_knows(host, key);
+        let only_if_all_shown = self.config.rules.hold(Rule::H4);
+        let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return gone() };
+        let entry = match member.store.get(key) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Answer::Read(Vec::new(), None),
+            Err(error) => return Answer::Refused(error.to_string()),
+        };
+        let shown = if all {
+            entry.siblings()
+        } else {
+            entry.siblings().last_chunk::<1>().map_or(&[][..], |one| one)
+        };
+        let whole = shown.len() == entry.siblings().len() || !only_if_all_shown;
+        let token = whole.then(|| Token {
+            key: key.clone(),
+            text: context_token::mint(&member.token_key, &member.cluster, key, entry.context()),
+            cluster: member.cluster,
+            shown: shown.iter().map(|sibling| sibling.dot()).collect(),
+        });
+        Answer::Read(shown.iter().map(|sibling| sibling.value().clone()).collect(), token)
+    }
+
+    /// A write of a value.
+    pub fn put(&mut self, host: HostId, key: &Key, value: Bytes, token: Option<&Token>) -> Answer {
+        self.write(host, key, token, true, |held, seen, dot, limits| {
+            let new = NewValue { value: value.clone(), content_type: None, expiry: Expiry::NEVER };
+            coordinator::put(held, seen, dot, new, Hlc::ZERO, limits).map(Some)
+        })
+    }
+
+    /// A deletion.
+    pub fn delete(&mut self, host: HostId, key: &Key, token: Option<&Token>) -> Answer {
+        self.check_knows(host, key);
+        self.write(host, key, token, false, |held, seen, dot, limits| {
+            coordinator::delete(held, seen, dot, Hlc::ZERO, limits)
+        })
+    }
+
+    fn write(
+        &mut self,
+        host: HostId,
+        key: &Key,
+        token: Option<&Token>,
+        is_put: bool,
+        fold: impl Fn(Entry, Option<&Context>, Dot, &WriteLimits) -> Result<Option<Entry>, Refusal>,
+    ) -> Answer {
+        self.count.requests += 1;
+        if let Some(why) = self.refuses(host, true) {
+            return Answer::Refused(why);
+        }
+        let (now, limits) = (self.now, self.limits);
+        let Some(h) = self.hosts.get_mut(&host) else { return gone() };
+        let wall_ms = h.wall.ms(now);
+        let Some(member) = h.member_mut() else { return gone() };
+        let open = |token: &Token| context_token::open(&member.token_key, &member.cluster, key, &token.text);
+        let seen = match token.map(open).transpose() {
+            Ok(seen) => seen,
+            Err(error) => return Answer::Refused(error.to_string()),
+        };
+        let (mut made, mut held_before) = (None, BTreeSet::new());
+        let updated = loop {
+            let outcome = member.store.update(key, |held| {
+                held_before = held.siblings().iter().map(|sibling| sibling.dot()).collect();
+                let newest = held.context().newest().max(seen.as_ref().map_or(Hlc::ZERO, Context::newest));
+                let hlc = member.clock.stamp(newest, wall_ms).map_err(Decision::Clock)?;
+                let dot = Dot { hlc, writer: member.life };
+                made = Some(dot);
+                fold(held, seen.as_ref(), dot, &limits).map_err(Decision::Refused)
+            });
+            match outcome {
+                Ok(updated) => break updated,
+                Err(UpdateError::Decision(Decision::Refused(refusal))) => {
+                    return Answer::Refused(refusal.to_string());
+                }
+                Err(UpdateError::Store(error)) => {
+                    let reason = error.to_string();
+                    self.disk_failed(host, &reason);
+                    return Answer::Refused(reason);
+                }
+                Err(UpdateError::Decision(Decision::Clock(need))) => {
+                    if !member.clock.reserve(need.at_least, wall_ms) {
+                        return Answer::Refused("the clock's reservation cannot be written".into());
+                    }
+                }
+            }
+        };
+        let cluster = member.cluster;
+        let replaces = token.map_or(held_before, |token| token.shown.clone());
+        let dot = made.filter(|dot| updated.changed && updated.entry.context().covers(*dot));
+        self.written(host, cluster, key, dot.map(|dot| (dot, &updated.entry)), &replaces);
+        if !is_put && token.is_none_or(|token| token.cluster == cluster) {
+            let claim = Claim { cluster, key: key.clone(), host, gone: replaces };
+            self.ledger.pending.insert(self.writes_made, claim);
+        }
+        let waiter =
+            Waiter::Client { write: self.writes_made, dot, key: key.clone(), changed: updated.changed };
+        self.await_durable(host, updated.seq, waiter);
+        Answer::Written(dot)
+    }
+
+    /// Takes a write into the ledger and has it looked at.
+    fn written(
+        &mut self,
+        host: HostId,
+        cluster: ClusterId,
+        key: &Key,
+        write: Option<(Dot, &Entry)>,
+        replaces: &BTreeSet<Dot>,
+    ) {
+        self.writes_made += 1;
+        let Some((dot, entry)) = write else { return };
+        self.trace.number(self.now, host, "wrote", dot.hlc.as_u64() ^ dot.writer.0);
+        self.check_new_dot(host, dot);
+        let hash =
+            entry.siblings().iter().find(|sibling| sibling.dot() == dot).map(|sibling| *sibling.hash());
+        let written = Written {
+            cluster,
+            key: key.clone(),
+            host,
+            hash,
+            replaced_by: Vec::new(),
+            acknowledged: false,
+            lost: false,
+        };
+        self.ledger.write(dot, written, replaces);
+        self.check_key(host, key);
+        self.check_root(host);
+    }
+
+    /// A write is durable: its client is told.
+    pub(crate) fn acknowledge(&mut self, host: HostId, write: u64, dot: Option<Dot>) {
+        self.trace.number(self.now, host, "acknowledged", write);
+        self.count.acknowledged += 1;
+        if let Some(written) = dot.and_then(|dot| self.ledger.dots.get_mut(&dot)) {
+            written.acknowledged = true;
+        }
+        if let Some(claim) = self.ledger.pending.remove(&write) {
+            self.check_claim(&claim);
+            self.ledger.claims.push(claim);
+        }
+    }
+}
+
+fn gone() -> Answer {
+    Answer::Refused("no member runs there".into())
+}

@@ -1,0 +1,344 @@
+//! What can go wrong on purpose: machines, disks, clocks, the network.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::disk::Kept;
+use crate::host::HostId;
+use crate::links::LinkId;
+use crate::world::{Due, World};
+
+/// A fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A process is killed, or its machine loses power, and starts again later.
+    Crash {
+        /// Where.
+        host: HostId,
+        /// What the disk keeps of what was not flushed.
+        kept: Kept,
+        /// Whether the machine goes, too: then nobody is told that connections ended.
+        power: bool,
+        /// How long it is off.
+        off: Duration,
+        /// Whether it comes back at another address.
+        moves: bool,
+    },
+    /// A process is asked to stop, and started again later.
+    Restart {
+        /// Where.
+        host: HostId,
+        /// How long it is off.
+        off: Duration,
+        /// Whether it comes back at another address.
+        moves: bool,
+    },
+    /// Everything on a disk is gone; the node comes back under its name.
+    Wipe {
+        /// Where.
+        host: HostId,
+        /// How long it is off.
+        off: Duration,
+    },
+    /// The engine's folder is gone, the member's record is still there.
+    LoseEngine {
+        /// Where.
+        host: HostId,
+        /// How long it is off.
+        off: Duration,
+    },
+    /// A backup is taken.
+    BackUp {
+        /// Where.
+        host: HostId,
+    },
+    /// The disk is put back to the last backup.
+    Restore {
+        /// Where.
+        host: HostId,
+        /// How long it is off.
+        off: Duration,
+    },
+    /// A process does nothing for a while and then goes on.
+    Pause {
+        /// Where.
+        host: HostId,
+        /// For how long.
+        time: Duration,
+    },
+    /// Nothing passes between two groups, or only in one direction.
+    Cut {
+        /// One group; the other is everyone else.
+        group: Vec<HostId>,
+        /// Whether only what the group sends is lost.
+        one_way: bool,
+        /// For how long.
+        time: Duration,
+    },
+    /// Nothing passes between two machines.
+    CutPair {
+        /// One.
+        one: HostId,
+        /// The other.
+        other: HostId,
+        /// For how long.
+        time: Duration,
+    },
+    /// Everything between two machines takes longer.
+    Slow {
+        /// One.
+        one: HostId,
+        /// The other.
+        other: HostId,
+        /// How many times.
+        times: u32,
+        /// For how long.
+        time: Duration,
+    },
+    /// Datagrams are lost and doubled, everywhere.
+    Lossy {
+        /// Lost, in thousandths.
+        lost: u32,
+        /// Doubled, in thousandths.
+        doubled: u32,
+        /// For how long.
+        time: Duration,
+    },
+    /// All connections between two machines break, perhaps in the middle of a frame.
+    Break {
+        /// One.
+        one: HostId,
+        /// The other.
+        other: HostId,
+    },
+    /// The next flush fails: the store stops until the node is started again.
+    FlushFails {
+        /// Where.
+        host: HostId,
+        /// When somebody starts it again.
+        off: Duration,
+    },
+    /// Nothing more can be written.
+    DiskFull {
+        /// Where.
+        host: HostId,
+        /// Until there is room again, and somebody starts the node again.
+        time: Duration,
+    },
+    /// Flushes take longer.
+    SlowDisk {
+        /// Where.
+        host: HostId,
+        /// How many times.
+        times: u32,
+        /// For how long.
+        time: Duration,
+    },
+    /// A machine's clock is set.
+    Jump {
+        /// Where.
+        host: HostId,
+        /// By so many milliseconds.
+        by_ms: i64,
+    },
+    /// A machine's clock gains or loses from now on.
+    Drift {
+        /// Where.
+        host: HostId,
+        /// Millionths.
+        ppm: i64,
+    },
+    /// A machine that was off until now is switched on.
+    Join {
+        /// Where.
+        host: HostId,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl World {
+    /// Makes a fault happen now.
+    pub fn inject(&mut self, fault: &Fault) {
+        self.count.faults += 1;
+        self.trace.number(self.now, HostId(0), "fault", self.count.faults);
+        self.trace.say(self.now, || format!("FAULT {fault}"));
+        match fault {
+            Fault::Crash { host, kept, power, off, moves } => {
+                self.crash(*host, *kept, *power);
+                self.back_later(*host, *off, *moves);
+            }
+            Fault::Restart { host, off, moves } => {
+                self.stop(*host);
+                self.back_later(*host, *off, *moves);
+            }
+            Fault::Wipe { host, off } => self.lose_disk(*host, *off, |disk| disk.wipe()),
+            Fault::LoseEngine { host, off } => self.lose_disk(*host, *off, |disk| disk.engine = None),
+            Fault::BackUp { host } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.disk.back_up();
+                }
+            }
+            Fault::Restore { host, off } => {
+                self.lose_disk(*host, *off, |disk| disk.restore());
+                self.forget_times(*host);
+            }
+            Fault::Pause { host, time } => {
+                let until = self.now + *time;
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.paused_until = host.paused_until.max(until);
+                }
+            }
+            Fault::FlushFails { host, off } => self.disk_fault(*host, *off, fault),
+            Fault::DiskFull { host, time } => self.disk_fault(*host, *time, fault),
+            Fault::SlowDisk { host, times, time } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.disk.slow = *times;
+                }
+                self.ends_after(*time, fault);
+            }
+            Fault::Jump { host, by_ms } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.wall.jump(*by_ms);
+                }
+            }
+            Fault::Drift { host, ppm } => {
+                let now = self.now;
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.wall.drift(now, *ppm);
+                }
+            }
+            Fault::Join { host } => self.start(*host),
+            _ => self.network_fault(fault),
+        }
+    }
+
+    fn network_fault(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Cut { time, .. } | Fault::CutPair { time, .. } => {
+                self.ways(fault).into_iter().for_each(|(from, to)| self.net.block(from, to));
+                self.ends_after(*time, fault);
+            }
+            Fault::Slow { one, other, times, time } => {
+                self.net.set_slow(*one, *other, *times);
+                self.ends_after(*time, fault);
+            }
+            Fault::Lossy { lost, doubled, time } => {
+                (self.net.config.lost_permille, self.net.config.doubled_permille) = (*lost, *doubled);
+                self.ends_after(*time, fault);
+            }
+            Fault::Break { one, other } => {
+                let between =
+                    |from: HostId, to: HostId| (from, to) == (*one, *other) || (to, from) == (*one, *other);
+                let links = self.links.iter().filter(|(_, link)| between(link.from, link.to));
+                let links: Vec<LinkId> = links.map(|(id, _)| *id).collect();
+                links.into_iter().for_each(|link| self.break_link(link, None, false));
+            }
+            _ => {}
+        }
+    }
+
+    /// What a cut blocks.
+    fn ways(&self, fault: &Fault) -> Vec<(HostId, HostId)> {
+        match fault {
+            Fault::Cut { group, one_way, .. } => {
+                let others = self.hosts.keys().filter(|id| !group.contains(id));
+                let out = others.flat_map(|other| group.iter().map(|own| (*own, *other)));
+                let out: Vec<_> = out.collect();
+                let back =
+                    out.iter().filter(|_| !one_way).map(|(own, other)| (*other, *own)).collect::<Vec<_>>();
+                out.into_iter().chain(back).collect()
+            }
+            Fault::CutPair { one, other, .. } => vec![(*one, *other), (*other, *one)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn ends_after(&mut self, time: Duration, fault: &Fault) {
+        self.agenda.push(self.now + time, Due::FaultEnds(fault.clone()));
+    }
+
+    /// A fault that lasts is over.
+    pub(crate) fn end_fault(&mut self, fault: &Fault) {
+        self.trace.say(self.now, || format!("fault ends: {fault}"));
+        match fault {
+            Fault::Cut { .. } | Fault::CutPair { .. } => {
+                self.ways(fault).into_iter().for_each(|(from, to)| self.net.unblock(from, to));
+                self.links_go_on();
+            }
+            Fault::Slow { one, other, .. } => self.net.set_slow(*one, *other, 1),
+            Fault::Lossy { .. } => (self.net.config.lost_permille, self.net.config.doubled_permille) = (0, 0),
+            Fault::SlowDisk { host, .. } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.disk.slow = 1;
+                }
+            }
+            Fault::FlushFails { host, .. } | Fault::DiskFull { host, .. } => self.disk_is_well(*host),
+            _ => {}
+        }
+    }
+
+    fn disk_fault(&mut self, id: HostId, time: Duration, fault: &Fault) {
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        if matches!(fault, Fault::DiskFull { .. }) {
+            host.disk.small.borrow_mut().full = true;
+            if let Some(engine) = &host.disk.engine {
+                engine.fail_next_apply(0);
+            }
+        } else {
+            host.disk.flush_fails = true;
+        }
+        self.ends_after(time, fault);
+    }
+
+    /// Somebody has looked: there is room, and a node whose store has stopped, or that ended by itself, is started anew.
+    fn disk_is_well(&mut self, id: HostId) {
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        host.disk.flush_fails = false;
+        host.disk.small.borrow_mut().full = false;
+        if let Some(engine) = &host.disk.engine {
+            engine.allow_applies();
+        }
+        let stopped = host.member().is_some_and(|member| member.store.failure().is_some());
+        if stopped {
+            self.crash(id, Kept::Prefix(1_000), false);
+        }
+        self.back_later(id, Duration::from_millis(500), false);
+    }
+
+    fn lose_disk(&mut self, id: HostId, off: Duration, lose: impl FnOnce(&mut crate::disk::Disk)) {
+        self.crash(id, Kept::Nothing, true);
+        self.note_disk_lost(id);
+        if let Some(host) = self.hosts.get_mut(&id) {
+            lose(&mut host.disk);
+        }
+        self.check_acknowledged();
+        self.back_later(id, off, false);
+    }
+
+    fn back_later(&mut self, id: HostId, off: Duration, moves: bool) {
+        if moves {
+            self.move_host(id);
+        }
+        self.agenda.push(self.now + off, Due::Start { host: id });
+    }
+
+    /// Nothing goes wrong any more: networks and disks are well, everyone is switched on. Clocks stay as they are: skew
+    /// stops nobody.
+    pub(crate) fn end_all_faults(&mut self) {
+        self.trace.say(self.now, || "no more faults".to_owned());
+        self.net.heal();
+        self.links_go_on();
+        for id in self.hosts.keys().copied().collect::<Vec<_>>() {
+            if let Some(host) = self.hosts.get_mut(&id) {
+                host.disk.slow = 1;
+                host.paused_until = Duration::ZERO;
+            }
+            self.disk_is_well(id);
+        }
+    }
+}

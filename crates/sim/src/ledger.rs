@@ -1,0 +1,66 @@
+//! Every write there ever was: what it replaced, whether its client was told that it is kept, whether a fault took it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{ClusterId, Dot, Hash, Hlc, Key, NodeId, WriterId};
+
+use crate::host::HostId;
+
+/// One write.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) cluster: ClusterId,
+    pub(crate) key: Key,
+    pub(crate) host: HostId,
+    /// The hash of the sibling it made; none for a delete.
+    pub(crate) hash: Option<Hash>,
+    /// Later writes that were meant to replace it.
+    pub(crate) replaced_by: Vec<Dot>,
+    pub(crate) acknowledged: bool,
+    /// Every disk that held it was lost by a fault.
+    pub(crate) lost: bool,
+}
+
+/// A delete that a client was told is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) cluster: ClusterId,
+    pub(crate) key: Key,
+    pub(crate) host: HostId,
+    /// What the client was shown and deleted.
+    pub(crate) gone: BTreeSet<Dot>,
+}
+
+/// All writes.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) dots: BTreeMap<Dot, Written>,
+    by_key: BTreeMap<(ClusterId, Key), BTreeSet<Dot>>,
+    pub(crate) last_of_writer: BTreeMap<WriterId, Hlc>,
+    pub(crate) last_of_node: BTreeMap<NodeId, Hlc>,
+    pub(crate) claims: Vec<Claim>,
+    /// Writes whose clients wait: number to what was claimed to be gone.
+    pub(crate) pending: BTreeMap<u64, Claim>,
+    /// Every promise that ever was on a disk: promiser, target, evictor.
+    pub(crate) promised: BTreeSet<(NodeId, NodeId, NodeId)>,
+}
+
+impl Ledger {
+    /// Takes a write in. `replaces` is what it was meant to replace: what its client was shown, or all that its
+    /// coordinator held.
+    pub(crate) fn write(&mut self, dot: Dot, written: Written, replaces: &BTreeSet<Dot>) {
+        self.by_key.entry((written.cluster, written.key.clone())).or_default().insert(dot);
+        self.dots.insert(dot, written);
+        for old in replaces {
+            if let Some(old) = self.dots.get_mut(old) {
+                old.replaced_by.push(dot);
+            }
+        }
+    }
+
+    /// The writes of a key.
+    pub(crate) fn of_key(&self, cluster: ClusterId, key: &Key) -> impl Iterator<Item = (Dot, &Written)> {
+        let dots = self.by_key.get(&(cluster, key.clone())).into_iter().flatten();
+        dots.filter_map(|dot| Some((*dot, self.dots.get(dot)?)))
+    }
+}

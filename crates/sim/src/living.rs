@@ -1,0 +1,190 @@
+//! A node's lives: started, stopped, killed, wiped. What the program does between its start and a running core.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gossip::core::{Core, Env, Event};
+use gossip::meta::Meta;
+use gossip::roster::Contact;
+use gossip::rules::Rule;
+use model::{NodeId, TokenKey, WriterId};
+use rand::RngExt;
+use storage::{MemoryEngine, Store};
+
+use crate::disk::Kept;
+use crate::host::{Flusher, HostId, Member, Seen, State};
+use crate::wall::NodeClock;
+use crate::world::{Due, World};
+
+impl World {
+    /// Switches the node on, on what its disk holds.
+    pub(crate) fn start(&mut self, id: HostId) {
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        if !host.is_down() || host.given_up.is_some() {
+            return;
+        }
+        host.run += 1;
+        host.paused_until = Duration::ZERO;
+        if host.disk.small.borrow().node.is_none() {
+            host.disk.small.borrow_mut().node = Some(NodeId(host.rng.random()));
+        }
+        self.trace.number(self.now, id, "start", 0);
+        self.trace.say(self.now, || format!("{id} starts"));
+        match self.hosts.get(&id).and_then(|host| host.record()) {
+            Some(meta) => self.be_member(id, meta, true),
+            None => self.begin_to_look(id),
+        }
+    }
+
+    /// A member begins a life on what its disk holds.
+    pub(crate) fn be_member(&mut self, id: HostId, mut meta: Meta, on_data: bool) {
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        let lost = host.disk.engine.is_none();
+        let engine = Arc::clone(host.disk.engine.get_or_insert_with(|| Arc::new(MemoryEngine::new())));
+        let (small, wall, address) = (host.disk.small.clone(), host.wall, host.address.clone());
+        if lost && meta.caught_up && meta.roster.len() > 1 {
+            meta.caught_up = false;
+            if !self.persist(id, &meta) {
+                return self.crash_of_itself(id, "its record cannot be written");
+            }
+        }
+        let opened = Store::open(engine.clone(), meta.digest_key.clone(), &mut |_| {});
+        let store = match opened {
+            Ok(store) => store,
+            Err(error) => return self.crash_of_itself(id, &error.to_string()),
+        };
+        let clock = NodeClock::start(small);
+        if let Some(add) = meta.roster.added(meta.node) {
+            let told = meta.roster.contact(meta.node).map_or(add.at, |contact| contact.stamp);
+            clock.start_above(add.at.max(told));
+        }
+        let Some(stamp) = gossip::core::Time::tick(&clock, wall.ms(now)) else {
+            return self.crash_of_itself(id, "the clock's reservation cannot be written");
+        };
+        let life = self.life(id);
+        let contact = Contact { stamp, gossip: address.clone(), http: address.replace(":7711", ":7710") };
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        let seed = host.rng.random();
+        let zero = gossip::time::Now { mono: Duration::ZERO, wall_ms: wall.ms(now) };
+        let env = Env { now: zero, store: &store, time: &clock };
+        let behind = !meta.caught_up;
+        let facts = (meta.node, meta.cluster, meta.digest_key.clone());
+        let (core, first) = Core::start(self.config.clone(), meta, contact, seed, env);
+        let member = Member {
+            core,
+            store,
+            engine,
+            clock,
+            node: facts.0,
+            life,
+            cluster: facts.1,
+            token_key: TokenKey::derive(&facts.2),
+            digest_key: facts.2,
+            status: None,
+            since: now,
+            wake: None,
+            flusher: Flusher::default(),
+            outs: Default::default(),
+            accepted: Default::default(),
+            news: Vec::new(),
+            news_last: Duration::ZERO,
+            replies: Default::default(),
+            replies_made: 0,
+            started_on_data: on_data,
+            seen: Seen::default(),
+        };
+        self.begin(id, member, first, behind);
+    }
+
+    fn begin(&mut self, id: HostId, member: Member, first: Vec<gossip::core::Action>, behind: bool) {
+        let (now, failure) = (self.now, member.store.failure());
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        host.run += 1;
+        host.state = State::Member(Box::new(member));
+        let run = host.run;
+        self.trace.say(now, || format!("{id} begins a life{}", if behind { ", behind" } else { "" }));
+        self.check_opened(id, behind);
+        self.act(id, first);
+        if let Some(reason) = failure {
+            self.tell_stopped(id, &reason);
+        }
+        self.agenda.push(now + Duration::from_millis(1), Due::Greet { host: id, run, first: true });
+        self.rewake(id);
+    }
+
+    /// A new writer for each life, unless that rule is switched off.
+    fn life(&mut self, id: HostId) -> WriterId {
+        let always_new = self.config.rules.hold(Rule::H2);
+        let Some(host) = self.hosts.get_mut(&id) else { return WriterId(0) };
+        let fresh = WriterId(host.rng.random());
+        let mut small = host.disk.small.borrow_mut();
+        if always_new { fresh } else { *small.writer.get_or_insert(fresh) }
+    }
+
+    /// The process is asked to stop: says goodbye, makes everything durable, notes that all is well.
+    pub(crate) fn stop(&mut self, id: HostId) {
+        if self.hosts.get(&id).is_none_or(|host| host.is_down()) {
+            return;
+        }
+        self.trace.say(self.now, || format!("{id} stops"));
+        self.flush_now(id);
+        self.tell(id, Event::Stop);
+        self.flush_now(id);
+        self.pump_all(id);
+        if let Some(member) = self.hosts.get(&id).and_then(|host| host.member()) {
+            // What cannot be noted is read in full at the next start.
+            let _ = member.store.note_clean_stop();
+        }
+        self.process_ends(id, false);
+    }
+
+    /// As if the flush under way ended now.
+    fn flush_now(&mut self, id: HostId) {
+        let Some(member) = self.hosts.get_mut(&id).and_then(|host| host.member_mut()) else { return };
+        if member.store.failure().is_none() {
+            member.flusher.running = Some((member.store.written(), member.engine.unflushed()));
+            self.flushed(id);
+        }
+    }
+
+    /// The process ends without a warning; `power`: the machine with it.
+    pub(crate) fn crash(&mut self, id: HostId, kept: Kept, power: bool) {
+        if self.hosts.get(&id).is_none_or(|host| host.is_down()) {
+            return;
+        }
+        self.trace.say(self.now, || format!("{id} crashes, {kept:?}, power {power}"));
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.disk.crash(kept);
+        }
+        self.process_ends(id, power);
+        self.check_acknowledged();
+    }
+
+    /// The node ends by itself, with an error. A person starts it again.
+    pub(crate) fn crash_of_itself(&mut self, id: HostId, why: &str) {
+        self.trace.say(self.now, || format!("{id} ends: {why}"));
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.disk.crash(Kept::Prefix(1_000));
+        }
+        self.process_ends(id, false);
+    }
+
+    fn process_ends(&mut self, id: HostId, silent: bool) {
+        self.drop_links(id, silent);
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        host.run += 1;
+        host.state = State::Down;
+        host.paused_until = Duration::ZERO;
+        self.trace.number(self.now, id, "end", u64::from(silent));
+    }
+
+    /// The machine comes back somewhere else.
+    pub(crate) fn move_host(&mut self, id: HostId) {
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        host.moves += 1;
+        host.address = crate::world::address(id, host.moves);
+        let address = host.address.clone();
+        self.net.listen(id, &address);
+    }
+}

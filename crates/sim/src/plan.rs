@@ -1,0 +1,206 @@
+//! A random run, made from its seed before it begins: machines, requests and faults, each with its time. So a fault can be
+//! left out without changing anything else.
+
+use std::time::Duration;
+
+use gossip::rules::Rules;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{Rng, RngExt};
+
+use crate::client::{Op, OpKind};
+use crate::dice::Dice;
+use crate::disk::Kept;
+use crate::fault::Fault;
+use crate::host::{HostId, HostSettings};
+use crate::network::NetworkConfig;
+use crate::world::Setting;
+
+/// What is asked of a random run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Which rules hold.
+    pub rules: Rules,
+    /// Whether disks are put back to old backups: what a node that was restored may do is not settled yet.
+    pub restores: bool,
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What holds throughout.
+    pub setting: Setting,
+    /// The machines, and when each is first switched on.
+    pub hosts: Vec<(HostId, HostSettings, Duration)>,
+    /// What clients do.
+    pub ops: Vec<(Duration, Op)>,
+    /// What goes wrong.
+    pub faults: Vec<(Duration, Fault)>,
+    /// When faults stop.
+    pub end: Duration,
+}
+
+impl Plan {
+    /// The run of a seed.
+    pub fn random(seed: u64, options: PlanOptions) -> Self {
+        let dice = Dice::new(seed);
+        let mut rng = dice.of("plan", (0, 0));
+        let count = *[2, 3, 3, 3, 3, 4, 5].choose(&mut rng).unwrap_or(&3);
+        let end = Duration::from_secs(rng.random_range(15..50));
+        let network = network(&mut rng);
+        let fanout = *[0, 1, 4, 4, 4].choose(&mut rng).unwrap_or(&4);
+        let core = gossip::core::CoreConfig { fanout, ..Default::default() };
+        let setting = Setting { seed, rules: options.rules, network, core };
+        let hosts = hosts(count, &mut rng);
+        let ops = ops(count, end, &mut dice.of("clients", (0, 0)));
+        let faults = faults(hosts.len() as u16, end, options, &mut dice.of("faults", (0, 0)));
+        Self { setting, hosts, ops, faults, end }
+    }
+}
+
+fn network(rng: &mut StdRng) -> NetworkConfig {
+    let usual = *[500, 900, 5_000, 30_000].choose(rng).unwrap_or(&900);
+    NetworkConfig {
+        delay_usual: Duration::from_micros(usual),
+        delay_long: Duration::from_millis(rng.random_range(5..150)),
+        long_permille: rng.random_range(0..60),
+        lost_permille: *[0, 0, 10, 50].choose(rng).unwrap_or(&0),
+        doubled_permille: *[0, 0, 20].choose(rng).unwrap_or(&0),
+        bytes_a_ms: *[100_000, 1_000, 50].choose(rng).unwrap_or(&100_000),
+        ..NetworkConfig::default()
+    }
+}
+
+/// The machines of a run: some begin together, some come later, and now and then one has another's name.
+fn hosts(count: u16, rng: &mut StdRng) -> Vec<(HostId, HostSettings, Duration)> {
+    let seeds =
+        |own: u16| (1..=count).filter(move |id| *id != own).map(|id| crate::world::seed_name(HostId(id)));
+    let two_founders = rng.random_ratio(1, 8);
+    let mut hosts: Vec<_> = (1..=count)
+        .map(|id| {
+            let may_found = id == 1 || (id == 2 && two_founders);
+            let settings = HostSettings { name: format!("n{id}"), seeds: seeds(id).collect(), may_found };
+            let at = Duration::from_millis(if id == 1 { 0 } else { rng.random_range(0..6_000) });
+            (HostId(id), settings, at)
+        })
+        .collect();
+    if rng.random_ratio(1, 5) {
+        let id = count + 1;
+        let taken = rng.random_ratio(1, 3);
+        let name = if taken { format!("n{}", rng.random_range(1..=count)) } else { format!("n{id}") };
+        let settings = HostSettings { name, seeds: seeds(id).collect(), may_found: false };
+        hosts.push((HostId(id), settings, Duration::from_millis(rng.random_range(5_000..25_000))));
+    }
+    hosts
+}
+
+fn ops(count: u16, end: Duration, rng: &mut StdRng) -> Vec<(Duration, Op)> {
+    let keys = rng.random_range(1..8);
+    let requests = rng.random_range(30..300_u64);
+    let mut ops = Vec::new();
+    for number in 0..requests {
+        let at = Duration::from_micros(rng.random_range(500_000..end.as_micros() as u64));
+        let kind = match rng.random_range(0..10) {
+            0..4 => OpKind::Put(number),
+            4..6 => OpKind::Delete,
+            6..8 => OpKind::Get,
+            _ => OpKind::GetAll,
+        };
+        let token = rng.random_ratio(2, 5).then(|| rng.random_range(0..12));
+        let op =
+            Op { host: HostId(rng.random_range(1..=count)), key: rng.random_range(0..keys), kind, token };
+        ops.push((at, op));
+    }
+    if rng.random_ratio(1, 8) {
+        ops.extend(burst(count, end, rng));
+    }
+    ops.sort_by_key(|(at, _)| *at);
+    ops
+}
+
+/// One token used for eighty writes at two nodes at once: more siblings together than a coordinator accepts.
+fn burst(count: u16, end: Duration, rng: &mut StdRng) -> Vec<(Duration, Op)> {
+    let begin = Duration::from_micros(rng.random_range(2_000_000..end.as_micros() as u64));
+    let mut hosts: Vec<HostId> = (1..=count).map(HostId).collect();
+    hosts.shuffle(rng);
+    let read = Op { host: *hosts.first().unwrap_or(&HostId(1)), key: 0, kind: OpKind::GetAll, token: None };
+    let write = |(number, host): (u64, &HostId)| {
+        let op = Op { host: *host, key: 0, kind: OpKind::Put(number), token: Some(0) };
+        (begin + Duration::from_micros(1 + number), op)
+    };
+    let writes = (1_000..1_080).zip(hosts.iter().take(2).cycle()).map(write);
+    std::iter::once((begin, read)).chain(writes).collect()
+}
+
+fn faults(hosts: u16, end: Duration, options: PlanOptions, rng: &mut StdRng) -> Vec<(Duration, Fault)> {
+    let count = *[0, 2, 5, 10, 20, 30].choose(rng).unwrap_or(&5);
+    // More disks lost at a time than members can be replaced for is a case of its own.
+    let mut disks_to_lose = usize::from(hosts.saturating_sub(1) / 2).max(1);
+    let mut faults = Vec::new();
+    for _ in 0..count {
+        let at = Duration::from_micros(rng.random_range(1_000_000..end.as_micros() as u64));
+        let fault = fault(hosts, options, &mut disks_to_lose, rng);
+        if let Fault::Restore { host, .. } = fault {
+            let earlier = Duration::from_micros(rng.random_range(500_000..at.as_micros() as u64));
+            faults.push((earlier, Fault::BackUp { host }));
+        }
+        faults.push((at, fault));
+    }
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+fn ms(rng: &mut impl Rng, from: u64, to: u64) -> Duration {
+    // Short ones often, long ones too.
+    let top = *[from + (to - from) / 20, from + (to - from) / 4, to].choose(rng).unwrap_or(&to);
+    Duration::from_millis(rng.random_range(from..=top.max(from)))
+}
+
+fn fault(hosts: u16, options: PlanOptions, disks_to_lose: &mut usize, rng: &mut StdRng) -> Fault {
+    let host = HostId(rng.random_range(1..=hosts));
+    let other = HostId(rng.random_range(1..=hosts));
+    let kept = match rng.random_range(0..3) {
+        0 => Kept::Nothing,
+        1 => Kept::Prefix(rng.random_range(0..=1_000)),
+        _ => Kept::Torn(rng.random()),
+    };
+    match rng.random_range(0..100) {
+        0..22 => {
+            let (power, moves) = (rng.random(), rng.random_ratio(1, 8));
+            Fault::Crash { host, kept, power, off: ms(rng, 10, 20_000), moves }
+        }
+        22..30 => Fault::Restart { host, off: ms(rng, 10, 12_000), moves: rng.random_ratio(1, 6) },
+        30..34 if *disks_to_lose > 0 => {
+            *disks_to_lose -= 1;
+            if rng.random() {
+                Fault::Wipe { host, off: ms(rng, 100, 15_000) }
+            } else {
+                Fault::LoseEngine { host, off: ms(rng, 100, 15_000) }
+            }
+        }
+        34..38 if options.restores => Fault::Restore { host, off: ms(rng, 100, 10_000) },
+        38..44 => Fault::Pause { host, time: ms(rng, 100, 12_000) },
+        44..54 => {
+            let group = (1..=hosts).map(HostId).filter(|_| rng.random()).collect();
+            Fault::Cut { group, one_way: rng.random_ratio(1, 3), time: ms(rng, 100, 20_000) }
+        }
+        54..62 => Fault::CutPair { one: host, other, time: ms(rng, 100, 30_000) },
+        62..68 => {
+            Fault::Slow { one: host, other, times: rng.random_range(5..400), time: ms(rng, 1_000, 15_000) }
+        }
+        68..73 => {
+            let (lost, doubled) = (rng.random_range(50..600), rng.random_range(0..200));
+            Fault::Lossy { lost, doubled, time: ms(rng, 500, 15_000) }
+        }
+        73..80 => Fault::Break { one: host, other },
+        80..84 => Fault::FlushFails { host, off: ms(rng, 100, 8_000) },
+        84..88 => Fault::DiskFull { host, time: ms(rng, 100, 8_000) },
+        88..91 => Fault::SlowDisk { host, times: rng.random_range(10..1_000), time: ms(rng, 500, 10_000) },
+        91..97 => {
+            let by = *[50, 3_000, 8_000, 3_600_000, 3 * 365 * 86_400_000].choose(rng).unwrap_or(&50);
+            let by_ms = rng.random_range(-by..=by);
+            Fault::Jump { host, by_ms }
+        }
+        _ => Fault::Drift { host, ppm: rng.random_range(-50_000..50_000) },
+    }
+}

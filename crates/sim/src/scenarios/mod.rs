@@ -1,0 +1,139 @@
+//! One named run for each hazard whose rule can be switched off: it passes, and with the rule off a checker finds what
+//! goes wrong. So each checker is known to be able to fail.
+//!
+//! | file | hazards |
+//! |---|---|
+//! | `writes` | H2, H4, H5, H7, H19, H31: of writes, and of what members exchange |
+//! | `members` | H15, H16, H22, H23, H34: of who belongs, and who may answer |
+
+mod members;
+mod writes;
+
+use std::time::Duration;
+
+use gossip::rules::{Rule, Rules};
+
+use crate::checks::Violation;
+use crate::client::{Answer, Token};
+use crate::host::{HostId, HostSettings};
+use crate::run::Outcome;
+use crate::world::{Setting, World, seed_name};
+
+/// A named run.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// The rule that it is about, by the name of the hazard.
+    pub rule: Rule,
+    /// What happens, in a sentence or two.
+    pub story: &'static str,
+    setting: fn(&mut Setting),
+    play: fn(&mut World) -> Result<(), Violation>,
+}
+
+/// All of them, in the order of their hazards.
+pub fn all() -> Vec<Scenario> {
+    let mut all: Vec<Scenario> = writes::SCENARIOS.iter().chain(members::SCENARIOS).copied().collect();
+    all.sort_by_key(|scenario| scenario.rule);
+    all
+}
+
+/// The one about a rule, if there is one.
+pub fn of(rule: Rule) -> Option<Scenario> {
+    all().into_iter().find(|scenario| scenario.rule == rule)
+}
+
+impl Scenario {
+    /// Plays it under these rules, then waits for quiet.
+    pub fn run(&self, seed: u64, rules: Rules, words: bool) -> Outcome {
+        let mut setting = Setting { seed, rules, ..Setting::default() };
+        (self.setting)(&mut setting);
+        let mut world = World::new(&setting);
+        if words {
+            world.keep_words();
+        }
+        let violation = (self.play)(&mut world).and_then(|()| world.quiet()).err();
+        Outcome {
+            violation,
+            count: world.count(),
+            trace: world.trace_hash(),
+            words: world.words().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// As it comes.
+fn as_it_is(_: &mut Setting) {}
+
+/// Nothing is told on at once: sessions carry everything.
+fn without_rumors(setting: &mut Setting) {
+    setting.core.fanout = 0;
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn h(number: u16) -> HostId {
+    HostId(number)
+}
+
+impl World {
+    /// The run did not come to where it has something to show: the scenario itself is at fault.
+    fn stuck<T>(&self, why: &str) -> Result<T, Violation> {
+        let (at, step) = (self.now(), self.count().steps);
+        Err(Violation { check: "scenario", why: why.to_owned(), at, step })
+    }
+
+    /// Adds a machine whose node has this name and these seeds, and switches it on.
+    fn join(&mut self, id: HostId, name: &str, seeds: &[HostId], may_found: bool) {
+        let seeds = seeds.iter().map(|seed| seed_name(*seed)).collect();
+        self.add_host(id, HostSettings { name: name.to_owned(), seeds, may_found });
+        self.start(id);
+    }
+
+    /// Hosts 1 to `count`, one cluster, all serving.
+    fn cluster(&mut self, count: u16) -> Result<(), Violation> {
+        for id in 1..=count {
+            let seeds: Vec<HostId> = if id == 1 { Vec::new() } else { vec![h(1)] };
+            self.join(h(id), &format!("n{id}"), &seeds, false);
+        }
+        let all: Vec<HostId> = (1..=count).map(h).collect();
+        self.until_serving(&all)?;
+        self.run_for(secs(3))
+    }
+
+    fn until_serving(&mut self, hosts: &[HostId]) -> Result<(), Violation> {
+        for _ in 0..600 {
+            if hosts.iter().all(|host| self.refuses(*host, true).is_none()) {
+                return Ok(());
+            }
+            self.run_for(Duration::from_millis(100))?;
+        }
+        self.stuck("not everyone serves after a minute")
+    }
+
+    /// A value written and acknowledged.
+    fn put_surely(
+        &mut self,
+        host: HostId,
+        key: u16,
+        value: &str,
+        token: Option<&Token>,
+    ) -> Result<(), Violation> {
+        let before = self.count().acknowledged;
+        let answer = self.put(host, &crate::client::key(key), value.to_owned().into(), token);
+        if let Answer::Refused(why) = answer {
+            return self.stuck(&format!("{host} refuses a write: {why}"));
+        }
+        self.run_for(Duration::from_millis(20))?;
+        if self.count().acknowledged > before { Ok(()) } else { self.stuck("a write is not acknowledged") }
+    }
+
+    /// What a read shows, and its token.
+    fn read(&mut self, host: HostId, key: u16, all: bool) -> Result<(usize, Option<Token>), Violation> {
+        match self.get(host, &crate::client::key(key), all) {
+            Answer::Read(values, token) => Ok((values.len(), token)),
+            other => self.stuck(&format!("{host} does not answer a read: {other:?}")),
+        }
+    }
+}

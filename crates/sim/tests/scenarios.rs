@@ -1,0 +1,46 @@
+//! Each scenario passes with all rules, and with its rule switched off a checker finds what goes wrong.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use sim::{Rule, Rules, scenarios};
+
+fn shows(rule: Rule) {
+    let scenario = scenarios::of(rule).unwrap();
+    for seed in 0..3 {
+        let held = scenario.run(seed, Rules::default(), false);
+        assert_eq!(held.violation, None, "{rule}, all rules held, seed {seed}");
+        let off = scenario.run(seed, Rules::default().without(rule), false);
+        let found = off.violation.unwrap_or_else(|| panic!("{rule} is off and nobody notices, seed {seed}"));
+        assert_ne!(found.check, "scenario", "{rule}, seed {seed}: {found}");
+        println!("{rule} off, seed {seed}: {found}");
+    }
+}
+
+macro_rules! scenario_tests {
+    ($($name:ident: $rule:ident,)*) => {
+        $(#[test]
+        fn $name() {
+            shows(Rule::$rule);
+        })*
+
+        #[test]
+        fn every_rule_that_can_be_switched_off_has_its_scenario_and_its_test() {
+            let tested = [$(Rule::$rule,)*];
+            assert_eq!(Rule::ALL, tested);
+            assert_eq!(scenarios::all().iter().map(|scenario| scenario.rule).collect::<Vec<_>>(), tested);
+        }
+    };
+}
+
+scenario_tests! {
+    h2_a_restored_disk_is_another_writer: H2,
+    h4_no_token_for_what_was_not_shown: H4,
+    h5_members_take_more_siblings_than_clients_may_make: H5,
+    h7_what_the_sketch_cannot_see_is_found_by_the_tree: H7,
+    h15_two_do_not_remove_each_other: H15,
+    h16_two_foundings_stay_two: H16,
+    h19_a_fast_clock_keeps_nothing_out: H19,
+    h22_a_joiner_does_not_answer_before_it_knows: H22,
+    h23_a_wiped_member_takes_its_own_place: H23,
+    h31_a_delete_is_remembered_where_the_value_is_not_yet: H31,
+    h34_one_alone_lets_nobody_take_a_members_place: H34,
+}
