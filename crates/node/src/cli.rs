@@ -19,6 +19,7 @@ mod repairs;
 mod serve;
 mod siblings;
 mod signals;
+mod simulate;
 mod status;
 
 use std::process::ExitCode;
@@ -51,6 +52,7 @@ enum Command {
     Drill(drill::Drill),
     Import(import::Import),
     Bench(bench::Bench),
+    Simulate(simulate::Simulate),
     Health(health::Health),
 }
 
@@ -97,6 +99,7 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::Drill(arguments) => drill::run(arguments).await,
         Command::Import(arguments) => import::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Health(arguments) => health::run(arguments).await,
     }
 }

@@ -1,0 +1,149 @@
+//! `mangrove simulate`: whole clusters in one thread, faults injected, and what must always hold checked after each step.
+
+mod report;
+mod search;
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+
+use clap::Args;
+use sim::plan::{Plan, PlanOptions};
+use sim::{Rule, Rules, run, scenarios};
+
+use super::error::CliError;
+use super::output;
+use report::Failure;
+
+/// So often a plan is run at most while it is made smaller.
+const SHRINK_RUNS_MAX: usize = 400;
+
+/// Simulate clusters and their faults, and check that no write is lost and no delete returns
+///
+/// Without --seed or --scenario it searches a band of seeds. A failure is made smaller, and shown with the command that
+/// replays it.
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// The seeds to search: from the first up to, and without, the second
+    #[arg(long, value_name = "A..B", value_parser = band, default_value = "0..1000")]
+    seeds: Range<u64>,
+
+    /// Run one seed, and say what happened
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "scenario"])]
+    seed: Option<u64>,
+
+    /// Play the scenario of one hazard, such as H31; "all" plays all of them
+    #[arg(long, value_name = "HAZARD", conflicts_with = "seeds")]
+    scenario: Option<String>,
+
+    /// Switch a rule off, by the name of its hazard: the checkers should find what goes wrong
+    #[arg(long = "rule-off", value_name = "HAZARD", value_parser = |text: &str| text.parse::<Rule>())]
+    rules_off: Vec<Rule>,
+
+    /// Seeds run at a time; as many as there are processors, if not given
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+
+    /// Put disks back to old backups, too: what a node restored so may do is not settled yet
+    #[arg(long)]
+    restores: bool,
+
+    /// Say everything that happened, for --seed and --scenario
+    #[arg(long)]
+    words: bool,
+
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// A band of seeds, as `A..B`.
+fn band(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || format!("{text:?} is not a band of seeds such as 0..10000");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let (from, to) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
+    if from < to { Ok(from..to) } else { Err(format!("{text} holds no seed: the second must be greater")) }
+}
+
+impl Simulate {
+    fn rules(&self) -> Rules {
+        self.rules_off.iter().fold(Rules::default(), |rules, rule| rules.without(*rule))
+    }
+
+    fn options(&self) -> PlanOptions {
+        PlanOptions { rules: self.rules(), restores: self.restores }
+    }
+
+    /// What else a command that replays this must say.
+    fn switches(&self) -> String {
+        let off: String = self.rules_off.iter().map(|rule| format!(" --rule-off {rule}")).collect();
+        if self.restores { off + " --restores" } else { off }
+    }
+}
+
+pub(crate) fn run(arguments: &Simulate) -> Result<(), CliError> {
+    match (&arguments.scenario, arguments.seed) {
+        (Some(name), _) => scenario(arguments, name),
+        (None, Some(seed)) => one(arguments, seed),
+        (None, None) => band_of_seeds(arguments),
+    }
+}
+
+fn scenario(arguments: &Simulate, name: &str) -> Result<(), CliError> {
+    let chosen = if name == "all" {
+        scenarios::all()
+    } else {
+        let rule: Rule =
+            name.parse().map_err(|error: sim::NoSuchRule| CliError::Refused(error.to_string()))?;
+        scenarios::of(rule).into_iter().collect()
+    };
+    let mut failed = 0;
+    for scenario in chosen {
+        let outcome = scenario.run(0, arguments.rules(), arguments.words);
+        output::print(report::scenario(&scenario, &outcome, arguments.json)?)?;
+        failed += usize::from(outcome.violation.is_some());
+    }
+    if failed == 0 { Ok(()) } else { Err(CliError::Failed(format!("{failed} scenarios failed"))) }
+}
+
+fn one(arguments: &Simulate, seed: u64) -> Result<(), CliError> {
+    let plan = Plan::random(seed, arguments.options());
+    let outcome = run::run(&plan, arguments.words);
+    for line in &outcome.words {
+        output::print(format!("{line}\n"))?;
+    }
+    output::print(report::one(seed, &outcome, arguments.json)?)?;
+    if outcome.violation.is_some() { Err(failed(arguments, seed)) } else { Ok(()) }
+}
+
+fn band_of_seeds(arguments: &Simulate) -> Result<(), CliError> {
+    let jobs = arguments.jobs.or_else(|| std::thread::available_parallelism().ok());
+    let found =
+        search::search(arguments.seeds.clone(), jobs.map_or(1, NonZeroUsize::get), arguments.options());
+    output::print(report::searched(&found, arguments.json)?)?;
+    match found.failed {
+        Some(seed) => Err(failed(arguments, seed)),
+        None => Ok(()),
+    }
+}
+
+/// Makes the run of a seed that failed smaller, and says how to replay it.
+fn failed(arguments: &Simulate, seed: u64) -> CliError {
+    let plan = Plan::random(seed, arguments.options());
+    let small = run::shrink(&plan, SHRINK_RUNS_MAX);
+    let violation = run::run(&small, false).violation;
+    let failure = Failure { seed, violation, plan: &plan, small: &small, switches: &arguments.switches() };
+    CliError::Failed(failure.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_band_of_seeds_is_two_numbers() {
+        assert_eq!(band("0..10000"), Ok(0..10_000));
+        for wrong in ["", "5", "5..", "..5", "5..5", "9..1", "a..b", "-1..3"] {
+            assert!(band(wrong).is_err(), "{wrong}");
+        }
+    }
+}
