@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gossip::core::{CoreConfig, Event, Serving};
-use model::WriterId;
+use gossip::roster::Contact;
+use model::{Hlc, WriterId};
 use storage::MemoryEngine;
 use support::{Cluster, id, key};
 
@@ -43,4 +44,21 @@ fn a_joiner_whose_store_stops_answers_no_reads_either() {
     cluster.event(id(2), Event::StoreStopped { reason: "the disk failed".into() });
     cluster.run(Duration::from_secs(10));
     assert_eq!(cluster.nodes[&id(2)].status.as_ref().unwrap().serving, Serving::Behind);
+}
+
+/// Seed 12302: a node moved and was restarted within the few seconds that its sponsor's clock was fast. The sponsor had
+/// stamped the former address with its own time, so that was taken for the later one, by everyone and for ever.
+#[test]
+fn a_member_that_moved_is_found_whatever_a_fast_clock_has_said_of_where_it_was() {
+    let mut cluster = Cluster::new(2, 1, CoreConfig::default());
+    cluster.run(Duration::from_secs(3));
+    let mut roster = cluster.nodes[&id(1)].meta.roster.clone();
+    let stamp = Hlc::new(1_700_000_060_000, 0);
+    let former = Contact { stamp, gossip: "before:7711".into(), http: "before:7710".into() };
+    roster.set_contact(id(2), former).unwrap();
+    cluster.event(id(1), Event::RosterHeard { roster: Box::new(roster) });
+    cluster.run(Duration::from_secs(12));
+    for node in [id(1), id(2)] {
+        assert_eq!(cluster.nodes[&node].meta.roster.contact(id(2)).unwrap().gossip, "n2:7711");
+    }
 }

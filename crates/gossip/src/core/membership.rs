@@ -39,9 +39,28 @@ impl Core {
             return;
         }
         self.retry_down_at = env.now.mono + super::RETRY_DOWN;
+        self.put_contact_right(env);
         let down = |id: &NodeId| self.liveness.state(*id) == LivenessState::Down;
         for peer in self.others().filter(down).collect::<Vec<_>>() {
             self.tell_roster(peer);
+        }
+    }
+
+    /// Says again where this node is, where the roster says otherwise: a sponsor whose clock is fast may have stamped a
+    /// former address with a later time than this life began at. Seldom, so that two nodes of one id do not go on and
+    /// on about it.
+    fn put_contact_right(&mut self, env: Env<'_>) {
+        let me = self.meta.node;
+        let Some(known) = self.meta.roster.contact(me) else { return };
+        if (&known.gossip, &known.http) == (&self.here.gossip, &self.here.http) {
+            return;
+        }
+        let (Some(now), Some(above)) = (env.time.tick(env.now.wall_ms), known.stamp.next()) else { return };
+        let before = self.meta.roster.clone();
+        let contact = Contact { stamp: now.max(above), ..self.here.clone() };
+        match self.meta.roster.set_contact(me, contact) {
+            Ok(_) => self.roster_changed(&before, env),
+            Err(error) => tracing::warn!(%error, "this node's addresses could not be made known"),
         }
     }
 

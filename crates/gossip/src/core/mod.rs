@@ -123,6 +123,8 @@ struct Peer {
 pub struct Core {
     config: CoreConfig,
     meta: Meta,
+    /// Where this node is reached in this life.
+    here: Contact,
     rng: StdRng,
     liveness: Liveness,
     peers: BTreeMap<NodeId, Peer>,
@@ -177,6 +179,7 @@ impl Core {
         let mut core = Self {
             config,
             meta,
+            here: contact.clone(),
             rng,
             liveness,
             peers: BTreeMap::new(),
