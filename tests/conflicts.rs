@@ -86,7 +86,8 @@ fn a_delete_covers_what_was_there_and_not_what_was_written_meanwhile() {
     );
     // And once more after further sessions and restarts: what is deleted stays deleted.
     for _ in 0..2 {
-        let root = cluster.wait_proven(Timestamp::now());
+        cluster.wait_proven(Timestamp::now());
+        let keys = cluster.nodes[0].view().keys;
         for key in ["deleted-here", "deleted-there", "deleted-both"] {
             cluster.assert_everywhere(key, None);
         }
@@ -96,7 +97,9 @@ fn a_delete_covers_what_was_there_and_not_what_was_written_meanwhile() {
         cluster.assert_everywhere("new-there", Some("2"));
         cluster.nodes.iter_mut().for_each(|node| node.kill9());
         cluster.start_all();
-        assert_eq!(cluster.wait_equal_roots(), root);
+        // Not the same root as before: tombstones may have been forgotten meanwhile.
+        cluster.wait_equal_roots();
+        assert_eq!(cluster.nodes[0].view().keys, keys);
     }
 }
 
@@ -139,8 +142,7 @@ fn a_paused_node_catches_up_and_deletes_stay_deleted() {
         node.wait_view("all alive", |view| view.members.len() == 3 && view.others_are("alive"));
     }
     assert_changed(&cluster);
-    let root = cluster.wait_proven(Timestamp::now());
-    assert_eq!(cluster.wait_proven(Timestamp::now()), root);
+    cluster.wait_proven(Timestamp::now());
     assert_changed(&cluster);
 }
 

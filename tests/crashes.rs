@@ -59,7 +59,7 @@ fn all_nodes_stop_cleanly_and_come_back_with_everything() {
     for number in 0..50 {
         cluster.api(number % 2).delete(&format!("k/{number}"));
     }
-    let root = cluster.wait_equal_roots();
+    cluster.wait_equal_roots();
     let ids: Vec<String> = cluster.nodes.iter().map(|node| node.view().node.id).collect();
     // A client that keeps its connection must not keep the node.
     let mut idle = TcpStream::connect(cluster.nodes[0].http).unwrap();
@@ -76,7 +76,9 @@ fn all_nodes_stop_cleanly_and_come_back_with_everything() {
 
     cluster.start_all();
     let returned = Timestamp::now();
-    assert_eq!(cluster.wait_proven(returned), root);
+    // Not the same root as before: tombstones may have been forgotten meanwhile.
+    cluster.wait_proven(returned);
+    assert_eq!(cluster.nodes[2].view().keys, 100);
     let again: Vec<String> = cluster.nodes.iter().map(|node| node.view().node.id).collect();
     assert_eq!(again, ids);
     cluster.assert_everywhere("half", None);

@@ -38,7 +38,7 @@ fn heals_after(damage: impl Fn(&Path), start: impl Fn(&mut Node)) {
     cluster.api(0).put("deleted", "x");
     cluster.wait_equal_roots();
     cluster.api(1).delete("deleted");
-    let root = cluster.wait_equal_roots();
+    cluster.wait_equal_roots();
     cluster.nodes[2].stop();
     damage(&cluster.nodes[2].data_dir.join("engine"));
     start(&mut cluster.nodes[2]);
@@ -57,8 +57,10 @@ fn heals_after(damage: impl Fn(&Path), start: impl Fn(&mut Node)) {
         Ok(())
     });
     assert_eq!(api.value("deleted"), None);
-    assert_eq!(cluster.wait_proven(Timestamp::now()), root);
-    assert_eq!(cluster.nodes[2].view().members.len(), 3);
+    // Not the same root as before: the tombstone may have been forgotten meanwhile.
+    cluster.wait_proven(Timestamp::now());
+    let view = cluster.nodes[2].view();
+    assert_eq!((view.keys, view.members.len()), (KEYS as u64, 3));
 }
 
 /// Starts the node after it was killed at many points of a start.

@@ -5,9 +5,10 @@
 mod support;
 
 use std::thread;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use support::{Api, Cluster, Input, QUICK, encoded, noise, real_files};
+use support::{Api, Cluster, Input, QUICK, encoded, noise, real_files, until};
 
 /// Clients that write or read at the same time.
 const CLIENTS: usize = 4;
@@ -54,7 +55,17 @@ fn at_once<T: Sync>(inputs: &[T], call: impl Fn(&T) + Sync) {
 
 #[test]
 fn rumors_off_and_anti_entropy_alone_converges() {
-    converges_with(&["--rumors", "off", "--repair-interval", "100ms"]);
+    let cluster = converges_with(&["--rumors", "off", "--repair-interval", "100ms"]);
+    // Once every member is known to hold them they leave every tree.
+    until("tombstones are forgotten", Duration::from_secs(90), || {
+        let views = cluster.apis().iter().map(|api| api.view()).collect::<Result<Vec<_>, _>>()?;
+        match views.iter().all(|view| view.tombstones == 0) {
+            true => Ok(()),
+            false => Err(views.iter().map(|view| view.summary() + "\n").collect::<String>()),
+        }
+    });
+    cluster.wait_equal_roots();
+    cluster.assert_everywhere("k/1", None);
 }
 
 #[test]
@@ -63,7 +74,7 @@ fn anti_entropy_off_and_rumors_alone_reach_all_live_nodes() {
 }
 
 /// Writes, overwrites and deletes at all nodes in turn, until all of it is everywhere.
-fn converges_with(flags: &[&str]) {
+fn converges_with(flags: &[&str]) -> Cluster {
     let cluster = Cluster::start(3, flags);
     let numbers: Vec<usize> = (0..300).collect();
     at_once(&numbers, |number| drop(cluster.api(number % 3).put(&format!("k/{number}"), "first")));
@@ -83,7 +94,8 @@ fn converges_with(flags: &[&str]) {
         cluster.wait_everywhere(&format!("k/{number}"), expected.as_deref());
     }
     let view = cluster.nodes[2].view();
-    assert_eq!((view.keys, view.tombstones), (200, 100));
+    assert!(view.keys == 200 && view.tombstones <= 100, "{}", view.summary());
+    cluster
 }
 
 #[test]

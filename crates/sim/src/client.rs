@@ -144,17 +144,17 @@ impl World {
 
     /// A write of a value.
     pub fn put(&mut self, host: HostId, key: &Key, value: Bytes, token: Option<&Token>) -> Answer {
-        self.write(host, key, token, true, |held, seen, dot, limits| {
+        self.write(host, key, token, true, |held, seen, dot, watermark, limits| {
             let new = NewValue { value: value.clone(), content_type: None, expiry: Expiry::NEVER };
-            coordinator::put(held, seen, dot, new, Hlc::ZERO, limits).map(Some)
+            coordinator::put(held, seen, dot, new, watermark, limits).map(Some)
         })
     }
 
     /// A deletion.
     pub fn delete(&mut self, host: HostId, key: &Key, token: Option<&Token>) -> Answer {
         self.check_knows(host, key);
-        self.write(host, key, token, false, |held, seen, dot, limits| {
-            coordinator::delete(held, seen, dot, Hlc::ZERO, limits)
+        self.write(host, key, token, false, |held, seen, dot, watermark, limits| {
+            coordinator::delete(held, seen, dot, watermark, limits)
         })
     }
 
@@ -164,7 +164,7 @@ impl World {
         key: &Key,
         token: Option<&Token>,
         is_put: bool,
-        fold: impl Fn(Entry, Option<&Context>, Dot, &WriteLimits) -> Result<Option<Entry>, Refusal>,
+        fold: impl Fn(Entry, Option<&Context>, Dot, Hlc, &WriteLimits) -> Result<Option<Entry>, Refusal>,
     ) -> Answer {
         self.count.requests += 1;
         if let Some(why) = self.refuses(host, true) {
@@ -174,6 +174,8 @@ impl World {
         let Some(h) = self.hosts.get_mut(&host) else { return gone() };
         let wall_ms = h.wall.ms(now);
         let Some(member) = h.member_mut() else { return gone() };
+        // That of the status by which this node serves, as the driver has it.
+        let watermark = member.status.as_ref().map_or(Hlc::ZERO, |status| status.forgetting.watermark);
         let open = |token: &Token| context_token::open(&member.token_key, &member.cluster, key, &token.text);
         let seen = match token.map(open).transpose() {
             Ok(seen) => seen,
@@ -187,7 +189,7 @@ impl World {
                 let hlc = member.clock.stamp(newest, wall_ms).map_err(Decision::Clock)?;
                 let dot = Dot { hlc, writer: member.life };
                 made = Some(dot);
-                fold(held, seen.as_ref(), dot, &limits).map_err(Decision::Refused)
+                fold(held, seen.as_ref(), dot, watermark, &limits).map_err(Decision::Refused)
             });
             match outcome {
                 Ok(updated) => break updated,
@@ -243,6 +245,7 @@ impl World {
             replaced_by: Vec::new(),
             acknowledged: false,
             lost: false,
+            quarantined: false,
         };
         self.ledger.write(dot, written, replaces);
         self.check_key(host, key);

@@ -1,10 +1,13 @@
 //! What the program's driver does, in virtual time: hands events to the core and does what it says, in order.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use gossip::core::{Action, Env, Event};
 use gossip::meta::Meta;
-use storage::Seq;
+use gossip::stability::without;
+use model::{Dot, Sibling};
+use storage::{Seq, StoreError, UpdateError};
 
 use crate::host::{HostId, Out, State, Waiter};
 use crate::world::{Due, World};
@@ -87,6 +90,15 @@ impl World {
                 Action::Send { to, frame, after } => self.send(id, to, &frame, after),
                 Action::Reply { reply, answer } => self.reply(id, reply, answer),
                 Action::Merge { op, entries } => self.merge(id, op, &entries),
+                Action::Quarantine { op, entries } => self.quarantine(id, op, &entries),
+                Action::Advance { op, marks, rows } => {
+                    let step = self.step(id, |store| store.advance(marks, rows).map(|step| step.done));
+                    self.stepped(id, step.map(|done| Event::Advanced { op, done }));
+                }
+                Action::Forget { op, upto, rows } => {
+                    let step = self.step(id, |store| store.forget(upto, rows).map(|step| step.done));
+                    self.stepped(id, step.map(|done| Event::Forgot { op, done }));
+                }
                 Action::AwaitDurable { op, seq } => self.await_durable(id, seq, Waiter::Core(op)),
                 Action::Persist(meta) => {
                     if !self.persist(id, &meta) {
@@ -142,6 +154,48 @@ impl World {
             }
             Err(error) => Event::StoreStopped { reason: error.to_string() },
         };
+        self.agenda.push(now, Due::Tell { host: id, run, event: Box::new(event) });
+        entries.iter().for_each(|(key, _)| self.check_key(id, key));
+        self.check_root(id);
+        self.flush_some_time(id);
+    }
+
+    fn step(
+        &self,
+        id: HostId,
+        step: impl FnOnce(&storage::Store) -> Result<bool, StoreError>,
+    ) -> Result<bool, String> {
+        let member = self.hosts.get(&id).and_then(|h| h.member()).ok_or("no member runs there")?;
+        step(&member.store).map_err(|error| error.to_string())
+    }
+
+    /// A step of forgetting was taken: the checkers look at what it changed.
+    fn stepped(&mut self, id: HostId, step: Result<Event, String>) {
+        let (now, run) = (self.now, self.run_of(id));
+        self.see_forgotten(id);
+        self.flush_some_time(id);
+        let event = step.unwrap_or_else(|reason| Event::StoreStopped { reason });
+        self.agenda.push(now, Due::Tell { host: id, run, event: Box::new(event) });
+    }
+
+    /// Takes siblings out of the store that this node alone holds. The file that they go to is durable before.
+    fn quarantine(&mut self, id: HostId, op: u64, entries: &[(model::Key, model::Entry)]) {
+        let (now, run) = (self.now, self.run_of(id));
+        let Some(member) = self.hosts.get_mut(&id).and_then(|h| h.member_mut()) else { return };
+        let mut event = Event::Stored { op, changed: vec![true; entries.len()] };
+        for (key, gone) in entries {
+            let dots: Vec<Dot> = gone.siblings().iter().map(Sibling::dot).collect();
+            let left = |held: model::Entry| Ok::<_, Infallible>(Some(without(&held, &dots)));
+            if let Err(UpdateError::Store(error)) = member.store.update(key, left) {
+                event = Event::StoreStopped { reason: error.to_string() };
+                break;
+            }
+        }
+        for dot in entries.iter().flat_map(|(_, gone)| gone.siblings()).map(Sibling::dot) {
+            if let Some(written) = self.ledger.dots.get_mut(&dot) {
+                written.quarantined = true;
+            }
+        }
         self.agenda.push(now, Due::Tell { host: id, run, event: Box::new(event) });
         entries.iter().for_each(|(key, _)| self.check_key(id, key));
         self.check_root(id);
@@ -282,6 +336,8 @@ fn kind(event: &Event) -> &'static str {
         Event::Disconnected { .. } => "disconnected",
         Event::Wrote { .. } => "wrote",
         Event::Stored { .. } => "stored",
+        Event::Advanced { .. } => "advanced",
+        Event::Forgot { .. } => "forgot",
         Event::Durable { .. } => "durable",
         Event::StoreStopped { .. } => "store stopped",
         Event::JoinAsked { .. } => "join asked",

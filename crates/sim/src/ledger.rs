@@ -19,6 +19,8 @@ pub(crate) struct Written {
     pub(crate) acknowledged: bool,
     /// Every disk that held it was lost by a fault.
     pub(crate) lost: bool,
+    /// It lies in a quarantine file.
+    pub(crate) quarantined: bool,
 }
 
 /// A delete that a client was told is done.
@@ -56,6 +58,21 @@ impl Ledger {
                 old.replaced_by.push(dot);
             }
         }
+    }
+
+    /// Whether nobody needs to remember a write any more at this watermark: it deleted, or was replaced by one of which
+    /// that holds. `known` says which other writes are accounted for.
+    pub(crate) fn is_forgotten(&self, dot: Dot, watermark: Hlc, known: &dyn Fn(Dot) -> bool) -> bool {
+        let mut left = vec![dot];
+        let mut looked = BTreeSet::new();
+        while let Some(dot) = left.pop() {
+            let Some(written) = self.dots.get(&dot).filter(|_| looked.insert(dot)) else { continue };
+            if (written.hash.is_none() && dot.hlc <= watermark) || (looked.len() > 1 && known(dot)) {
+                return true;
+            }
+            left.extend(&written.replaced_by);
+        }
+        false
     }
 
     /// The writes of a key.

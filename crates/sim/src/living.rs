@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip::core::{Core, Env, Event};
+use gossip::core::{Core, Env, Event, Time};
 use gossip::meta::Meta;
 use gossip::roster::Contact;
 use gossip::rules::Rule;
@@ -49,7 +49,8 @@ impl World {
                 return self.crash_of_itself(id, "its record cannot be written");
             }
         }
-        let opened = Store::open(engine.clone(), meta.digest_key.clone(), &mut |_| {});
+        let opened =
+            Store::open(engine.clone(), meta.digest_key.clone(), meta.stability.marks(), &mut |_| {});
         let store = match opened {
             Ok(store) => store,
             Err(error) => return self.crash_of_itself(id, &error.to_string()),
@@ -59,7 +60,7 @@ impl World {
             let told = meta.roster.contact(meta.node).map_or(add.at, |contact| contact.stamp);
             clock.start_above(add.at.max(told));
         }
-        let Some(stamp) = gossip::core::Time::tick(&clock, wall.ms(now)) else {
+        let Some(stamp) = clock.tick(wall.ms(now)) else {
             return self.crash_of_itself(id, "the clock's reservation cannot be written");
         };
         let life = self.life(id);

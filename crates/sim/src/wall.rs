@@ -82,11 +82,6 @@ impl NodeClock {
         true
     }
 
-    /// All later timestamps lie above this one.
-    pub(crate) fn start_above(&self, at: Hlc) {
-        self.clock.borrow_mut().start_above(at);
-    }
-
     /// The timestamp that would come next, without taking it.
     pub(crate) fn next(&self, wall_ms: u64) -> Option<Hlc> {
         let mut clock = self.clock.borrow().clone();
@@ -107,5 +102,9 @@ impl Time for NodeClock {
 
     fn observe(&self, remote: Hlc, wall_ms: u64) -> Skew {
         self.clock.borrow_mut().observe(remote, wall_ms)
+    }
+
+    fn start_above(&self, at: Hlc) {
+        self.clock.borrow_mut().start_above(at);
     }
 }

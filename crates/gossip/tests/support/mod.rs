@@ -1,13 +1,13 @@
 //! A cluster in one thread: cores over memory engines, a network and a disk that can be told to fail, virtual time.
 #![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::cell::RefCell;
+mod clock;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gossip::clock::{Clock, Skew};
 use gossip::coordinator::{self, NewValue, WriteLimits};
 use gossip::core::{Action, Core, CoreConfig, Env, Event, Status, Time};
 use gossip::meta::Meta;
@@ -18,30 +18,12 @@ use gossip::wire::{self, Frame};
 use model::{ClusterId, Context, DigestKey, Dot, Entry, Expiry, Hlc, Key, NodeId, WriterId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use storage::{Marks, MemoryEngine, Seq, Store};
+use storage::{MemoryEngine, Seq, Store};
+
+pub use clock::TestClock;
 
 pub const DIGEST_KEY: DigestKey = DigestKey([7; 32]);
 const START_MS: u64 = 1_700_000_000_000;
-
-pub struct TestClock(RefCell<Clock>);
-
-impl Time for TestClock {
-    fn tick(&self, wall_ms: u64) -> Option<Hlc> {
-        let mut clock = self.0.borrow_mut();
-        if let Some(upto) = clock.wants_reservation(wall_ms) {
-            clock.reserved(upto);
-        }
-        clock.tick(wall_ms).ok()
-    }
-
-    fn observe(&self, remote: Hlc, wall_ms: u64) -> Skew {
-        self.0.borrow_mut().observe(remote, wall_ms)
-    }
-
-    fn start_above(&self, at: Hlc) {
-        self.0.borrow_mut().start_above(at);
-    }
-}
 
 pub struct Node {
     pub core: Core,
@@ -160,8 +142,8 @@ impl Cluster {
     pub fn start(&mut self, meta: Meta, engine: Arc<MemoryEngine>) {
         self.lives += 1;
         let life = WriterId(self.lives);
-        let store = Store::open(engine.clone(), DIGEST_KEY, Marks::default(), &mut |_| {}).unwrap();
-        let clock = TestClock(RefCell::new(Clock::new(Hlc::new(self.now().wall_ms, 0))));
+        let store = Store::open(engine.clone(), DIGEST_KEY, meta.stability.marks(), &mut |_| {}).unwrap();
+        let clock = TestClock::new(Hlc::new(self.now().wall_ms, 0));
         let node = meta.node;
         let stamp = clock.tick(self.now().wall_ms).unwrap();
         let contact =
@@ -379,6 +361,10 @@ impl Cluster {
         self.now = end;
     }
 
+    fn watermark(&self, at: NodeId) -> Hlc {
+        self.nodes[&at].status.as_ref().unwrap().forgetting.watermark
+    }
+
     fn dot(&self, at: NodeId) -> Dot {
         let node = &self.nodes[&at];
         Dot { hlc: node.clock.tick(self.now().wall_ms).unwrap(), writer: node.life }
@@ -397,7 +383,7 @@ impl Cluster {
             NewValue { value: Bytes::from(value.to_owned()), content_type: None, expiry: Expiry::NEVER };
         let limits = WriteLimits { value_bytes_max: 16 << 20, ..WriteLimits::default() };
         let store = &self.nodes[&at].store;
-        let watermark = self.nodes[&at].status.as_ref().unwrap().forgetting.watermark;
+        let watermark = self.watermark(at);
         store.update(k, |held| coordinator::put(held, seen, dot, new, watermark, &limits).map(Some)).unwrap();
         store.flush().unwrap();
     }
@@ -405,7 +391,7 @@ impl Cluster {
     /// A client's DELETE, acknowledged.
     pub fn delete(&mut self, at: NodeId, k: &Key) {
         let dot = self.dot(at);
-        let watermark = self.nodes[&at].status.as_ref().unwrap().forgetting.watermark;
+        let watermark = self.watermark(at);
         let store = &self.nodes[&at].store;
         store
             .update(k, |held| coordinator::delete(held, None, dot, watermark, &WriteLimits::default()))

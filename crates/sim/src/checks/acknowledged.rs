@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{ClusterId, Context, Dot, Entry, Key};
+use model::{ClusterId, Context, Dot, Entry, Hlc, Key};
 use storage::read_all;
 
 use crate::host::{Host, HostId};
+use crate::ledger::Written;
 use crate::world::World;
 
 /// What is on one disk.
@@ -34,13 +35,25 @@ impl World {
         Ok(known)
     }
 
+    /// The greatest watermark on any disk of this cluster.
+    pub(crate) fn watermark_of(&self, cluster: ClusterId) -> Hlc {
+        let records = self.hosts.values().filter_map(Host::record);
+        records
+            .filter(|meta| meta.cluster == cluster)
+            .map(|meta| meta.stability.watermark)
+            .max()
+            .unwrap_or(Hlc::ZERO)
+    }
+
     /// Looks at all disks.
     pub(crate) fn check_acknowledged(&mut self) {
         let found = self.known(None).and_then(|known| {
-            for (dot, written) in self.ledger.dots.iter().filter(|(_, w)| w.acknowledged && !w.lost) {
+            let must = |written: &Written| written.acknowledged && !written.lost && !written.quarantined;
+            for (dot, written) in self.ledger.dots.iter().filter(|(_, written)| must(written)) {
                 let contexts = known.get(&(written.cluster, written.key.clone()));
-                let seen = contexts.is_some_and(|all| all.iter().any(|context| context.covers(*dot)));
-                if !seen {
+                let covers = |dot| contexts.is_some_and(|all| all.iter().any(|context| context.covers(dot)));
+                let watermark = self.watermark_of(written.cluster);
+                if !covers(*dot) && !self.ledger.is_forgotten(*dot, watermark, &covers) {
                     let (host, key) = (written.host, &written.key);
                     return Err(format!(
                         "{dot} of {key} was acknowledged at {host} and is on no disk any more"

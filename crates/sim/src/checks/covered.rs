@@ -1,7 +1,7 @@
 //! A dot that a context covers is a sibling, was replaced by a dot that the context covers too, or was lost with its only
 //! disks. Otherwise the context claims what was never seen, and a merge with it drops an acknowledged write.
 
-use model::{ClusterId, Entry, Key};
+use model::{ClusterId, Entry, Hlc, Key};
 
 use crate::host::{HostId, context};
 use crate::ledger::Ledger;
@@ -20,14 +20,18 @@ impl World {
         if before == now {
             return;
         }
+        let watermark = member.store.marks().watermark;
+        let in_tree = |entry: &&Entry| !is_purged(entry, watermark);
+        let (was, is) = (before.as_ref().filter(in_tree), now.as_ref().filter(in_tree));
         let digest = |entry: Option<&Entry>| entry.map(|entry| entry.digest(key, &member.digest_key));
-        let change = merkle::RangeDigest::change(digest(before.as_ref()), digest(now.as_ref()));
+        let change = merkle::RangeDigest::change(digest(was), digest(is));
         member.seen.root = member.seen.root.add(change);
         let tombstone = |entry: Option<&Entry>| u64::from(entry.is_some_and(Entry::is_tombstone));
-        member.seen.tombstones += tombstone(now.as_ref());
-        member.seen.tombstones -= tombstone(before.as_ref());
+        member.seen.tombstones += tombstone(is);
+        member.seen.tombstones -= tombstone(was);
         let cluster = member.cluster;
-        let forgot = !context(now.as_ref()).includes(&context(before.as_ref()));
+        let may_forget = now.is_none() && before.as_ref().is_some_and(|entry| is_purged(entry, watermark));
+        let forgot = !may_forget && !context(now.as_ref()).includes(&context(before.as_ref()));
         let forgot = forgot.then(|| format!("{host} forgot what it had seen of {key}"));
         let limits = self.limits;
         let found = forgot.map_or(Ok(()), Err).and_then(|()| match &now {
@@ -40,6 +44,11 @@ impl World {
             self.judge("dots", Err(format!("{host} holds a context of {components} components for {key}")));
         }
     }
+}
+
+/// Whether an entry is a tombstone that is in no tree at this watermark.
+pub(crate) fn is_purged(entry: &Entry, watermark: Hlc) -> bool {
+    entry.is_tombstone() && entry.context().newest() <= watermark
 }
 
 /// Whether all that the entry's context covers can be accounted for.
@@ -56,6 +65,7 @@ pub(crate) fn covered(ledger: &Ledger, cluster: ClusterId, key: &Key, entry: &En
         let accounted = !context.covers(dot)
             || written.hash.is_none()
             || written.lost
+            || written.quarantined
             || written.replaced_by.iter().any(|later| context.covers(*later));
         if !accounted {
             return Err(format!(

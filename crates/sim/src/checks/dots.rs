@@ -8,9 +8,9 @@ use crate::world::World;
 impl World {
     /// A write was given this dot.
     pub(crate) fn check_new_dot(&mut self, host: HostId, dot: Dot) {
-        let Some(node) = self.hosts.get(&host).and_then(|h| h.member()).map(|member| member.node) else {
-            return;
-        };
+        let member = self.hosts.get(&host).and_then(|h| h.member());
+        let Some((node, cluster)) = member.map(|member| (member.node, member.cluster)) else { return };
+        let watermark = self.watermark_of(cluster);
         let known = self.ledger.dots.contains_key(&dot);
         let of_writer = self.ledger.last_of_writer.insert(dot.writer, dot.hlc);
         let of_node = self.ledger.last_of_node.insert(node, dot.hlc);
@@ -20,6 +20,8 @@ impl World {
             Err(format!("{host} made {dot} after a later one of the same writer"))
         } else if of_node.is_some_and(|last| last >= dot.hlc) {
             Err(format!("{host} made {dot} under a time that it had used in an earlier life"))
+        } else if dot.hlc <= watermark {
+            Err(format!("{host} made {dot} under a watermark, {watermark}: others take it for long replaced"))
         } else {
             Ok(())
         };

@@ -52,7 +52,10 @@ impl World {
         let Some(must) = member.seen.must_know.get(key) else { return };
         let Ok(entry) = member.store.get(key) else { return };
         let context = context(entry.as_ref());
-        let unknown = must.iter().find(|dot| !context.covers(**dot));
+        let watermark = self.watermark_of(member.cluster);
+        let covers = |dot| context.covers(dot);
+        let unknown =
+            must.iter().find(|dot| !covers(**dot) && !self.ledger.is_forgotten(**dot, watermark, &covers));
         let found = unknown.map_or(Ok(()), |dot| {
             Err(format!("{host} answers for {key} without {dot}, which every member held when it came"))
         });

@@ -6,8 +6,8 @@
 //! | `covered` | what a context covers is there, was replaced, or was lost with its only disks | 1 |
 //! | `acknowledged` | what a client was told is kept is on some disk | 2 |
 //! | `tree` | root and counts are those of the data, after a reopening too | 6 |
-//! | `dots` | dots are unique and rise, contexts stay within bounds | 7 |
-//! | `roster` | a member is removed by promises only, a name is given to one | |
+//! | `dots` | dots are unique and rise, above every watermark; contexts stay within bounds | 4, 7 |
+//! | `roster` | a member is removed by promises only, a name is given to one, a watermark never falls | 4 |
 //! | `knowing` | who answers knows what everyone knew when it came | |
 //! | `quiet` | once faults stop all become one | |
 

@@ -102,8 +102,14 @@ impl World {
             let owners = meta.roster.all_by_name(&host.settings.name);
             let alive: BTreeSet<NodeId> =
                 self.hosts.values().filter_map(|h| Some(h.member()?.node)).collect();
-            let live = meta.roster.members().filter(|member| alive.contains(member)).count();
-            let majority = live > meta.roster.len() / 2;
+            // Of all, and of those whose addition everybody knows (H33).
+            let watermark = meta.stability.watermark;
+            let old = |id: &NodeId| meta.roster.added(*id).is_some_and(|add| add.at <= watermark);
+            let more_than_half = |of: Vec<NodeId>| {
+                of.is_empty() || of.iter().filter(|id| alive.contains(id)).count() > of.len() / 2
+            };
+            let majority = more_than_half(meta.roster.members().collect())
+                && more_than_half(meta.roster.members().filter(old).collect());
             let in_use = owners.iter().any(|owner| alive.contains(owner));
             if in_use || (!owners.is_empty() && !majority) {
                 return Ok(());
@@ -120,7 +126,8 @@ impl World {
             }
             let known = &member.seen.entries;
             for (dot, written) in &self.ledger.dots {
-                let counts = written.acknowledged && !written.lost && written.hash.is_some();
+                let counts =
+                    written.acknowledged && !written.lost && !written.quarantined && written.hash.is_some();
                 if !counts || written.cluster != member.cluster || self.only_removed_hold(*dot) {
                     continue;
                 }
@@ -129,7 +136,9 @@ impl World {
                 let replaced = entry.is_some_and(|entry| {
                     written.replaced_by.iter().any(|later| entry.context().covers(*later))
                 });
-                if !there && !replaced {
+                let covers = |dot| entry.is_some_and(|entry| entry.context().covers(dot));
+                let watermark = self.watermark_of(member.cluster);
+                if !there && !replaced && !self.ledger.is_forgotten(*dot, watermark, &covers) {
                     return Err(format!("{dot} of {} was acknowledged and is not at {id}", written.key));
                 }
             }

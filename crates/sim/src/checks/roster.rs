@@ -1,4 +1,4 @@
-//! A member is removed only by the promises of more than half of the members, each on a disk; and a name is given to one
+//! What a record may never take back: its watermark. A member is removed only by the promises of more than half of the members, each on a disk; and a name is given to one
 //! member at a time, as far as its sponsor can see.
 
 use std::collections::BTreeSet;
@@ -19,6 +19,10 @@ impl World {
         else {
             return;
         };
+        let (fell, from) = (now.stability.watermark, before.stability.watermark);
+        if fell < from {
+            self.judge("watermark", Err(format!("{host} put its watermark back from {from} to {fell}")));
+        }
         for (removed, removal) in now.roster.removed() {
             if before.roster.contains(removed) && removal.by == now.node {
                 let found = self.was_promised(before, removed);

@@ -4,6 +4,7 @@
 use merkle::{Frozen, Tree};
 use storage::read_all;
 
+use super::covered::is_purged;
 use crate::host::{HostId, Member};
 use crate::world::World;
 
@@ -30,13 +31,9 @@ impl World {
         let must_know = if behind { self.what_everyone_knows(host) } else { Default::default() };
         let Some(member) = self.hosts.get_mut(&host).and_then(|h| h.member_mut()) else { return };
         let Ok(rows) = read_all(&*member.engine, &member.digest_key) else { return };
-        for (key, entry) in rows {
-            let digest = entry.digest(&key, &member.digest_key);
-            member.seen.root = member.seen.root.add(merkle::RangeDigest::of(digest));
-            member.seen.tombstones += u64::from(entry.is_tombstone());
-            member.seen.entries.insert(key, entry);
-        }
+        member.seen.entries = rows.into_iter().collect();
         member.seen.must_know = must_know;
+        add_up(member);
         let entries: Vec<_> =
             member.seen.entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
         let cluster = member.cluster;
@@ -45,6 +42,31 @@ impl World {
             let found = super::covered::covered(&self.ledger, cluster, &key, &entry);
             self.judge("covered", found.map_err(|why| format!("{host}, opened, {why}")));
         }
+    }
+}
+
+impl World {
+    /// Marks have moved, or what was purged has left the disk.
+    pub(crate) fn see_forgotten(&mut self, host: HostId) {
+        let Some(member) = self.hosts.get_mut(&host).and_then(|h| h.member_mut()) else { return };
+        add_up(member);
+        let watermark = member.store.marks().watermark;
+        let purged = member.seen.entries.iter().filter(|(_, entry)| is_purged(entry, watermark));
+        let purged: Vec<_> = purged.map(|(key, _)| key.clone()).collect();
+        purged.iter().for_each(|key| self.check_key(host, key));
+        self.check_root(host);
+    }
+}
+
+/// Adds up what was seen anew: what is in the tree follows from the entries and the marks.
+fn add_up(member: &mut Member) {
+    let watermark = member.store.marks().watermark;
+    member.seen.root = merkle::RangeDigest::default();
+    member.seen.tombstones = 0;
+    for (key, entry) in member.seen.entries.iter().filter(|(_, entry)| !is_purged(entry, watermark)) {
+        let digest = entry.digest(key, &member.digest_key);
+        member.seen.root = member.seen.root.add(merkle::RangeDigest::of(digest));
+        member.seen.tombstones += u64::from(entry.is_tombstone());
     }
 }
 
@@ -67,9 +89,11 @@ fn adds_up(member: &Member) -> Result<(), String> {
 fn recomputed(member: &Member) -> Result<(), String> {
     let rows = read_all(&*member.engine, &member.digest_key).map_err(|error| error.to_string())?;
     let mut tree = Tree::with_keys(rows.len() as u64);
+    let watermark = member.store.marks().watermark;
     for (key, entry) in &rows {
-        let digest = entry.digest(key, &member.digest_key);
-        tree.change(key.token().0, None, Some(digest));
+        if !is_purged(entry, watermark) {
+            tree.change(key.token().0, None, Some(entry.digest(key, &member.digest_key)));
+        }
         if member.seen.entries.get(key) != Some(entry) {
             return Err(format!("{key} was changed in a way that nobody told of"));
         }

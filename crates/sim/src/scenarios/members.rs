@@ -72,7 +72,15 @@ fn two_foundings(world: &mut World) -> Result<(), Violation> {
     world.until_serving(&both)?;
     world.put_surely(h(1), 1, "one", None)?;
     world.put_surely(h(2), 1, "two", None)?;
-    world.run_for(secs(20))
+    world.run_for(secs(20))?;
+    // Alone each had long forgotten all that the other had: one of the two values would lie in a quarantine file.
+    for (id, value) in both.iter().zip(["one", "two"]) {
+        let (_, shown) = world.read_values(*id, 1)?;
+        if shown != [value] {
+            return world.stuck(&format!("{id} answers with {shown:?}, where its own cluster holds {value}"));
+        }
+    }
+    Ok(())
 }
 
 fn a_joiner_that_is_asked_at_once(world: &mut World) -> Result<(), Violation> {

@@ -145,9 +145,10 @@ fn values(world: &World, host: HostId) -> BTreeMap<u32, u32> {
     let Some(member) = host.member() else { return BTreeMap::new() };
     let Some(hlc) = member.clock.next(host.wall.ms(world.now())) else { return BTreeMap::new() };
     let dot = Dot { hlc, writer: member.life };
+    let watermark = member.status.as_ref().map_or(Hlc::ZERO, |status| status.forgetting.watermark);
     let shown = |number: u32| {
         let new = NewValue { value: number.to_string().into(), content_type: None, expiry: Expiry::NEVER };
-        let entry = coordinator::put(Entry::default(), None, dot, new, Hlc::ZERO, &world.limits).ok()?;
+        let entry = coordinator::put(Entry::default(), None, dot, new, watermark, &world.limits).ok()?;
         let digest = entry.digest(&key(1), &member.digest_key);
         Some(((u128::from(digest as u64) * (PRIME - 1)) >> 64) as u32)
     };
