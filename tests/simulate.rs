@@ -16,6 +16,8 @@ fn json(output: &Output) -> Value {
 
 #[test]
 fn a_band_of_seeds_is_searched_and_counted() {
+    let ends = simulate(&["--seeds", "0..1000000", "--for", "1s", "--json"]);
+    assert!(ends.status.success() && json(&ends)["seeds"].as_u64().is_some_and(|seeds| seeds < 100_000));
     let output = simulate(&["--seeds", "100..112", "--jobs", "2", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let found = json(&output);

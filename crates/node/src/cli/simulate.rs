@@ -5,6 +5,7 @@ mod search;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::time::Duration;
 
 use clap::Args;
 use sim::plan::{Plan, PlanOptions};
@@ -42,6 +43,10 @@ pub(crate) struct Simulate {
     /// Seeds run at a time; as many as there are processors, if not given
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+
+    /// Stop searching after this time, whatever is left of the band
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
 
     /// Put disks back to old backups, too: what a node restored so may do is not settled yet
     #[arg(long)]
@@ -117,8 +122,9 @@ fn one(arguments: &Simulate, seed: u64) -> Result<(), CliError> {
 
 fn band_of_seeds(arguments: &Simulate) -> Result<(), CliError> {
     let jobs = arguments.jobs.or_else(|| std::thread::available_parallelism().ok());
-    let found =
-        search::search(arguments.seeds.clone(), jobs.map_or(1, NonZeroUsize::get), arguments.options());
+    let jobs = jobs.map_or(1, NonZeroUsize::get);
+    let time = arguments.time.unwrap_or(Duration::MAX);
+    let found = search::search(arguments.seeds.clone(), (jobs, time), arguments.options());
     output::print(report::searched(&found, arguments.json)?)?;
     match found.failed {
         Some(seed) => Err(failed(arguments, seed)),

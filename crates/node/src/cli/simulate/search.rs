@@ -34,8 +34,8 @@ struct State {
     said: Instant,
 }
 
-/// Runs seeds until all are done or one has failed.
-pub(super) fn search(seeds: Range<u64>, jobs: usize, options: PlanOptions) -> Found {
+/// Runs seeds, so many at a time, until all are done, one has failed, or the time is over.
+pub(super) fn search(seeds: Range<u64>, (jobs, time): (usize, Duration), options: PlanOptions) -> Found {
     let began = Instant::now();
     let bar = std::io::stderr().is_terminal().then(|| bar(seeds.end - seeds.start));
     let state = Mutex::new(State { next: seeds.start, found: Found::default(), said: began });
@@ -43,7 +43,7 @@ pub(super) fn search(seeds: Range<u64>, jobs: usize, options: PlanOptions) -> Fo
     let work = || {
         loop {
             let mut state = lock();
-            if state.next >= seeds.end || state.found.failed.is_some() {
+            if state.next >= seeds.end || state.found.failed.is_some() || began.elapsed() >= time {
                 return;
             }
             let seed = state.next;
