@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use support::{Cluster, Node, QUICK, SOON, noise, until};
+use support::{Cluster, Node, QUICK, SOON, ask, json, noise, until};
 
 const KEYS: usize = 400;
 
@@ -110,6 +110,44 @@ fn a_store_that_was_cut_short_is_healed() {
         let file = OpenOptions::new().write(true).open(database(engine)).unwrap();
         file.set_len(file.metadata().unwrap().len() / 2).unwrap();
     });
+}
+
+/// After a clean stop a start reads digests only; the scrub does the rest, and says when it has.
+#[test]
+fn a_node_reads_everything_again_after_a_clean_stop() {
+    let fast = [QUICK, &["--scrub-bytes-per-second", "1GB"]].concat();
+    let mut cluster = Cluster::start(1, &fast);
+    let api = cluster.api(0);
+    let scrub = || {
+        let status = json(&ask(api, &["status", "--json"]).expect(0));
+        status["members"][0]["scrub"].clone()
+    };
+    // The store was empty as it was opened, and that proved all of it.
+    let first = scrub();
+    assert!(first["oldest_unverified_age_ms"].as_u64().is_some_and(|age| age < 600_000), "{first:#}");
+    assert_eq!((&first["passes"], &first["bytes_per_second"]), (&0.into(), &1_000_000_000.into()));
+    for number in 0..KEYS {
+        api.put(&key(number), value(number));
+    }
+    api.delete(&key(0));
+    cluster.nodes[0].stop();
+    cluster.nodes[0].start_ready();
+    let after = until("a pass", SOON, || {
+        let seen = scrub();
+        (seen["passes"] == 1).then_some(seen.clone()).ok_or(seen.to_string())
+    });
+    assert_eq!((&after["entries"], &after["running"]), (&KEYS.into(), &false.into()));
+    assert!(
+        after["bytes"].as_u64().unwrap() > (0..KEYS).map(|number| value(number).len() as u64).sum(),
+        "{after}"
+    );
+    assert!(after["oldest_unverified_age_ms"].is_u64());
+    // That was noted: the next start does not begin again.
+    cluster.nodes[0].stop();
+    cluster.nodes[0].start_ready();
+    let again = scrub();
+    assert_eq!((&again["passes"], &again["running"]), (&0.into(), &false.into()));
+    assert!(again["oldest_unverified_age_ms"].as_u64() >= after["oldest_unverified_age_ms"].as_u64());
 }
 
 #[test]

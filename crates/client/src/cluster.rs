@@ -29,8 +29,28 @@ pub struct ClusterView {
     /// How far deletes are forgotten.
     #[serde(default)]
     pub forgetting: Forgetting,
+    /// The node's search for damage; `None` from one that has no store yet, or does not say.
+    #[serde(default)]
+    pub scrub: Option<ScrubView>,
     /// Every member of the roster, the answering node included.
     pub members: Vec<MemberView>,
+}
+
+/// A node's search for damage in its own store. Counts are since its start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubView {
+    /// At which rate it reads; 0: it does not.
+    pub bytes_per_second: u64,
+    /// Whether a pass is under way.
+    pub running: bool,
+    /// Entries proven.
+    pub entries: u64,
+    /// Bytes of their keys and records.
+    pub bytes: u64,
+    /// Passes that came to their end.
+    pub passes: u64,
+    /// For how long, at most, an entry has not been proven, in milliseconds; `None`: not known.
+    pub oldest_unverified_age_ms: Option<u64>,
 }
 
 /// The node that answered.

@@ -194,6 +194,7 @@ async fn the_cluster_is_told_and_given_back_as_it_came() {
     let view = client.cluster().await.unwrap();
     assert_eq!(view.members[1].liveness, Liveness::Suspect);
     assert_eq!(view.members[1].repair.as_deref(), Some("running"));
+    assert_eq!(view.scrub.as_ref().and_then(|scrub| scrub.oldest_unverified_age_ms), Some(7_000));
     assert_eq!(view.members[0].last_identical.as_deref(), Some("2023-11-14T22:13:20.123Z"));
     let json = serde_json::to_value(&view).unwrap();
     assert_eq!(json["node"]["id"], "0000000000000001");

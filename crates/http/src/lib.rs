@@ -101,7 +101,7 @@ pub use service::{
     DeleteRequest, Deleted, Limits, ListItem, ListPage, ListRequest, PutRequest, Read, Service, Version,
     Written,
 };
-pub use view::{ClusterView, Liveness, MemberView, NodeView, Readiness, RepairView};
+pub use view::{ClusterView, Liveness, MemberView, NodeView, Readiness, RepairView, ScrubView};
 
 /// Shortest time that a drill may last.
 pub const DRILL_TIME_MIN: Duration = Duration::from_secs(1);

@@ -24,8 +24,27 @@ pub struct ClusterView {
     pub tombstones: u64,
     /// How far deletes are forgotten.
     pub forgetting: ForgettingView,
+    /// The node's search for damage in its own store; null before it has one.
+    pub scrub: Option<ScrubView>,
     /// Every member of the roster, the answering node included.
     pub members: Vec<MemberView>,
+}
+
+/// A node's search for damage. Counts are since its start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScrubView {
+    /// At which rate it reads; 0: it does not.
+    pub bytes_per_second: u64,
+    /// Whether a pass is under way.
+    pub running: bool,
+    /// Entries proven.
+    pub entries: u64,
+    /// Bytes of their keys and records.
+    pub bytes: u64,
+    /// Passes that came to their end.
+    pub passes: u64,
+    /// For how long, at most, an entry has not been proven, in milliseconds; null when that is not known.
+    pub oldest_unverified_age_ms: Option<u64>,
 }
 
 /// The node that answers.

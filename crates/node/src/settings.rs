@@ -105,6 +105,9 @@ pub struct Settings {
     pub repair_governor: bool,
     /// How repair finds what differs.
     pub repair_method: RepairMethod,
+    /// How fast the node reads its store again to find damage, in bytes a second; 0 for not at all, else at least
+    /// 64 KiB.
+    pub scrub_bytes_per_second: u64,
     /// Whether clients may cut this node off from the others for a bounded time.
     pub allow_drills: bool,
     /// Each frame and heartbeat is held back this long before it is sent, 0 to 5 s, so that a round trip takes twice as

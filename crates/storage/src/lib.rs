@@ -24,6 +24,7 @@ mod memory;
 mod opening;
 mod parts;
 mod quarantine;
+mod scrub;
 mod sled;
 pub mod small_file;
 mod store;
@@ -35,9 +36,10 @@ pub use loss::{forget_losses, move_aside};
 pub use memory::MemoryEngine;
 pub use opening::{OpenedSled, SledOptions};
 pub use quarantine::{Quarantine, QuarantineError, Quarantined, read_quarantine};
+pub use scrub::{Progress, SCRUB_INTERVAL, Scrub, ScrubCounts, ScrubNext};
 pub use sled::SledEngine;
 pub use store::{
     Advance, CORRUPT_LISTED_MAX, CorruptRecord, Counts, Forgot, LIST_BYTES_MAX, Marks, MergedBatch,
-    OpenReport, Page, RangeRows, Seq, Store, StoreError, Stored, UpdateError, Updated, VIEW_CHANGES_MAX,
-    VIEWS_MAX, View, ViewId, Waiting, read_all,
+    OpenReport, Page, RangeRows, Scrubbed, Seq, Store, StoreError, Stored, UpdateError, Updated,
+    VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId, Waiting, read_all,
 };

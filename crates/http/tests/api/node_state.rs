@@ -26,6 +26,10 @@ async fn the_cluster_is_told_in_the_names_of_the_api() {
                 "waits_for": {"id": "0000000000000002", "name": "b", "since": "2023-11-14T22:13:23.250Z"},
                 "horizon": null, "behind": null, "resurrections_blocked": 3, "quarantined": 0,
             },
+            "scrub": {
+                "bytes_per_second": 2_097_152, "running": true, "entries": 12, "bytes": 3_456, "passes": 1,
+                "oldest_unverified_age_ms": 7_000,
+            },
             "members": [
                 {
                     "id": "0000000000000001", "name": "a", "liveness": "alive", "root": "abcd",

@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gossip::clock::{Clock, NeedReservation, Skew};
 use gossip::core::Time;
+use gossip::time::Now;
 use model::Hlc;
 use storage::small_file::{self, SmallFileError};
+use tokio::time::Instant;
 
 /// The version of the reservation's file.
 const FORM: u32 = 1;
@@ -21,6 +23,29 @@ const LOOKED_AFTER: Duration = Duration::from_millis(500);
 pub fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The protocol's time: an instant that was zero.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeline {
+    zero: Instant,
+}
+
+impl Timeline {
+    /// Zero is now.
+    pub fn start() -> Self {
+        Self { zero: Instant::now() }
+    }
+
+    /// This instant.
+    pub fn now(&self) -> Now {
+        Now { mono: self.zero.elapsed(), wall_ms: wall_ms() }
+    }
+
+    /// The instant of a time on the line.
+    pub fn instant(&self, at: Duration) -> Instant {
+        self.zero + at
+    }
 }
 
 /// The clock and the file of its reservation.

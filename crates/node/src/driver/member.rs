@@ -14,6 +14,7 @@ use super::clock::SharedClock;
 use super::drill::{DrillRefused, Drills};
 use super::news::News;
 use super::requests::Requests;
+use super::scrub::Scrubbing;
 
 /// A member at work: what clients' requests need of it.
 pub struct Member {
@@ -43,6 +44,8 @@ pub struct Member {
     pub status: watch::Receiver<Status>,
     /// The clients' writes under way.
     pub writes: Writes,
+    /// The search for damage.
+    pub scrubbing: Scrubbing,
 }
 
 /// A door that clients' writes pass, so that it can be known that none is under way.

@@ -13,6 +13,7 @@
 //! | `limits` | connections, by the files that may be open |
 //! | `repairs` | what people see and ask of repair, and drills |
 //! | `requests` | how long clients' requests take |
+//! | `scrub` | reading the store again, to find damage |
 //! | `service` | what the HTTP API asks of the node |
 //! | `wires` | the transport's own thread |
 
@@ -27,6 +28,7 @@ mod news;
 mod protocol;
 mod repairs;
 mod requests;
+mod scrub;
 mod service;
 mod wires;
 
@@ -43,20 +45,18 @@ use gossip::pace::{GovernorConfig, GovernorStatus};
 use gossip::roster::Contact;
 use gossip::session::{Prefer, SessionConfig};
 use gossip::stability::Cause;
-use gossip::time::Now;
 use gossip::wire::WIRE_VERSION;
 use http_api::RouterOptions;
 use model::{Hlc, TokenKey, WriterId};
 use storage::{Flusher, Marks, SledEngine, SledOptions, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Fatal;
 use crate::settings::{Durability, RepairMethod, Settings};
 use crate::transport::{self, DurableGate, Identity, Inbox, Transport};
-use clock::{SharedClock, wall_ms};
+use clock::{SharedClock, Timeline, wall_ms};
 use files::NodeFiles;
 use member::{Member, Present, Writes};
 use protocol::Protocol;
@@ -66,29 +66,6 @@ use service::NodeService;
 const EVENTS_MAX: usize = 1_024;
 /// How long frames that wait may take to leave at a stop.
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(2);
-
-/// The protocol's time: an instant that was zero.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeline {
-    zero: Instant,
-}
-
-impl Timeline {
-    /// Zero is now.
-    fn start() -> Self {
-        Self { zero: Instant::now() }
-    }
-
-    /// This instant.
-    pub fn now(&self) -> Now {
-        Now { mono: self.zero.elapsed(), wall_ms: wall_ms() }
-    }
-
-    /// The instant of a time on the line.
-    pub fn instant(&self, at: Duration) -> Instant {
-        self.zero + at
-    }
-}
 
 fn random_bytes<const N: usize>() -> [u8; N] {
     rand::random()
@@ -253,6 +230,7 @@ impl Node {
             meta.lost_records();
             self.save(&meta)?;
         }
+        let opening_ms = wall_ms();
         let (store, lost) = self.open_store(&meta).await?;
         if lost && meta.roster.len() > 1 {
             if meta.stability.behind != Some(Cause::Joined) {
@@ -278,6 +256,7 @@ impl Node {
         let (status, seen) = watch::channel(not_yet(&meta));
         let flusher = Flusher::spawn(Arc::clone(&store))
             .map_err(|error| Fatal::Failed(format!("no thread for the flusher: {error}")))?;
+        let scrubbing = scrub::Scrubbing::new(self.settings.scrub_bytes_per_second, &store, opening_ms);
         let member = Arc::new(Member {
             cluster: meta.cluster,
             digest_key: meta.digest_key.clone(),
@@ -292,7 +271,9 @@ impl Node {
             news: news::News::default(),
             status: seen,
             writes: Writes::default(),
+            scrubbing,
         });
+        scrub::Scrubbing::begin(&member)?;
         let line = Timeline::start();
         let env = Env { now: line.now(), store: &member.store, time: &*self.clock };
         let (core, first) = Core::start(self.core_config(), meta, contact, rand::random(), env);

@@ -329,6 +329,7 @@ impl Present {
                 keys: 0,
                 tombstones: 0,
                 forgetting: ForgettingView::default(),
+                scrub: None,
                 members: Vec::new(),
             };
         };
@@ -343,6 +344,7 @@ impl Present {
             keys: counts.keys,
             tombstones: counts.tombstones,
             forgetting: forgetting_view(&status, wall_ms()),
+            scrub: Some(member.scrubbing.view(wall_ms())),
             members,
         }
     }

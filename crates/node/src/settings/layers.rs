@@ -118,6 +118,11 @@ pub struct Flags {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair_method: Option<Written>,
 
+    /// Bytes a second to read again in search of damage, 64KiB or more; 0 for none [env: MANGROVE_SCRUB_BYTES_PER_SECOND] [default: 2MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Tuning")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scrub_bytes_per_second: Option<Written>,
+
     /// Let clients cut this node off from the others for a bounded time, to practise [env: MANGROVE_ALLOW_DRILLS]
     #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on", help_heading = "Tests and benchmarks")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,7 +135,7 @@ pub struct Flags {
 }
 
 /// The names of all settings, as the TOML file spells them.
-pub(crate) const KEYS: [&str; 21] = [
+pub(crate) const KEYS: [&str; 22] = [
     "data_dir",
     "http",
     "gossip",
@@ -150,6 +155,7 @@ pub(crate) const KEYS: [&str; 21] = [
     "repair_max_bytes_per_second",
     "repair_governor",
     "repair_method",
+    "scrub_bytes_per_second",
     "allow_drills",
     "transport_delay",
 ];
@@ -312,6 +318,7 @@ mod tests {
             repair_max_bytes_per_second: some(),
             repair_governor: some(),
             repair_method: some(),
+            scrub_bytes_per_second: some(),
             allow_drills: some(),
             transport_delay: some(),
         };

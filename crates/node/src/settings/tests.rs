@@ -45,6 +45,7 @@ fn the_defaults_hold_on_one_machine() {
     assert_eq!(settings.repair_method, RepairMethod::Auto);
     assert_eq!(settings.transport_delay, Duration::ZERO);
     assert!(settings.repair_governor && !settings.allow_drills);
+    assert_eq!(settings.scrub_bytes_per_second, 2 << 20);
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Store {
     }
 
     /// A record met in a scan. One that is not what was written stops the store.
-    fn scanned(&self, at: &[u8], value: &[u8]) -> Result<(Key, Stored), StoreError> {
+    pub(super) fn scanned(&self, at: &[u8], value: &[u8]) -> Result<(Key, Stored), StoreError> {
         let (_, key) =
             record::read_scanned_key(at).map_err(|why| self.stop(&format!("a record is damaged: {why}")))?;
         match record::read(&key, value, &self.digest_key) {

@@ -15,6 +15,7 @@ mod purge;
 mod record;
 mod rest;
 mod scan;
+mod scrub;
 mod views;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use marks::{Purged, SharedMarks};
 pub use merge::MergedBatch;
 pub use open::{CORRUPT_LISTED_MAX, CorruptRecord, OpenReport, read_all};
 use rest::Rest;
+pub use scrub::Scrubbed;
 pub use views::{VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId};
 
 /// The number of a write, store-wide, from 1 on; 0 stands for what was there on opening. A write is

@@ -9,8 +9,8 @@ use std::time::Duration;
 use http_api::{
     Brake, ClusterView, DeleteRequest, Deleted, DrillsView, ForgettingView, GovernorView, Limits, ListItem,
     ListPage, ListRequest, Liveness, MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun,
-    RepairMethod, RepairOutcome, RepairPhase, RepairView, RepairsView, Service, ServiceError, SessionView,
-    Version, WaitsView, Written,
+    RepairMethod, RepairOutcome, RepairPhase, RepairView, RepairsView, ScrubView, Service, ServiceError,
+    SessionView, Version, WaitsView, Written,
 };
 use model::{ClusterId, Dot, Hlc, Key, NodeId, WriterId};
 
@@ -208,6 +208,14 @@ impl Service for Fake {
                 resurrections_blocked: 3,
                 quarantined: 0,
             },
+            scrub: Some(ScrubView {
+                bytes_per_second: 2 << 20,
+                running: true,
+                entries: 12,
+                bytes: 3_456,
+                passes: 1,
+                oldest_unverified_age_ms: Some(7_000),
+            }),
             members: vec![
                 member(1, "a", Liveness::Alive, Some(1_700_000_000_123), None),
                 member(2, "b", Liveness::Suspect, None, Some(RepairView::Running)),

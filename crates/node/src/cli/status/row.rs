@@ -1,6 +1,6 @@
 //! One member as `status` and `members` show it: heard of from the asked node, then in its own words.
 
-use client::{ClusterView, Forgetting, Liveness, MemberView, NodeView};
+use client::{ClusterView, Forgetting, Liveness, MemberView, NodeView, ScrubView};
 use serde::Serialize;
 
 /// One member.
@@ -19,6 +19,8 @@ pub(crate) struct Row {
     pub(crate) asked: bool,
     pub(crate) keys: Option<u64>,
     pub(crate) tombstones: Option<u64>,
+    /// Its search for damage, in its own word.
+    pub(crate) scrub: Option<ScrubView>,
     pub(crate) root: Option<String>,
     /// When the asked node last proved it identical to itself; RFC 3339.
     pub(crate) last_identical: Option<String>,
@@ -45,6 +47,7 @@ impl Row {
             asked: member.id == asked.id,
             keys: None,
             tombstones: None,
+            scrub: None,
             root: member.root.clone(),
             last_identical: member.last_identical.clone(),
             repair: member.repair.clone(),
@@ -67,6 +70,7 @@ impl Row {
             asked: true,
             keys: None,
             tombstones: None,
+            scrub: None,
             root: None,
             last_identical: None,
             repair: None,
@@ -84,6 +88,7 @@ impl Row {
         self.reason = word.node.reason.clone();
         self.keys = Some(word.keys);
         self.tombstones = Some(word.tombstones);
+        self.scrub = word.scrub.clone();
         self.root = Some(word.root.clone());
         self.forgetting = Some(word.forgetting.clone());
     }

@@ -202,6 +202,7 @@ mod tests {
             asked: name == "n1",
             keys: Some(1204),
             tombstones: Some(0),
+            scrub: None,
             root: Some(root.to_owned()),
             last_identical: (name != "n1").then(|| "2026-01-02T03:04:05.678Z".to_owned()),
             repair: None,
