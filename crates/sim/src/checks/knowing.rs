@@ -15,7 +15,14 @@ impl World {
     pub(crate) fn what_everyone_knows(&self, host: HostId) -> BTreeMap<Key, BTreeSet<Dot>> {
         let mut everyone: Option<BTreeMap<Key, BTreeSet<Dot>>> = None;
         let Some(own) = self.hosts.get(&host).and_then(|h| h.record()) else { return BTreeMap::new() };
-        let others: BTreeSet<_> = own.roster.members().filter(|id| *id != own.node).collect();
+        // Its own roster may be an old one: who belongs is what all records together say.
+        let mut roster = own.roster.clone();
+        for record in self.hosts.values().filter_map(|host| host.record()) {
+            if record.cluster == own.cluster && roster.merge(&record.roster).is_err() {
+                return BTreeMap::new();
+            }
+        }
+        let others: BTreeSet<_> = roster.members().filter(|id| *id != own.node).collect();
         let mut found = BTreeSet::new();
         for (id, other) in self.hosts.iter().filter(|(id, _)| **id != host) {
             let Some(meta) = other.record() else { continue };
