@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gossip::roster::RosterVersion;
-use gossip::session::{Allowance, Begin, Ending, Session, SessionFrame, SessionId, Stability, Step, Turn};
+use gossip::session::{Allowance, Begin, Ending, Session, SessionFrame, SessionId, Step, Turn};
 use gossip::time::Now;
 use merkle::Prefer;
 use model::{DigestKey, Dot, Entry, Expiry, Hlc, Key, NodeId, Sibling, WriterId};
