@@ -158,6 +158,7 @@ impl World {
         if let Some(host) = self.hosts.get_mut(&id) {
             host.disk.crash(kept);
         }
+        self.note_unflushed_lost(id);
         self.process_ends(id, power);
         self.check_acknowledged();
     }
@@ -168,6 +169,7 @@ impl World {
         if let Some(host) = self.hosts.get_mut(&id) {
             host.disk.crash(Kept::Prefix(1_000));
         }
+        self.note_unflushed_lost(id);
         self.process_ends(id, false);
     }
 

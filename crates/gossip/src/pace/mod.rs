@@ -8,9 +8,11 @@
 //! |---|---|
 //! | `bucket` | bytes spent at a rate |
 //! | `control` | what rate, from how long clients' requests take |
+//! | `meter` | the rate that people see |
 
 mod bucket;
 mod control;
+mod meter;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use bucket::Bucket;
 use control::Control;
+use meter::Meter;
 
 /// Repair that is held back is done in slices of this many bytes: frames are cut to that, and the rows of one take a
 /// node a few milliseconds.
@@ -204,44 +207,5 @@ impl Governor {
             (Some(cap), Some(held)) => Some(cap.min(held)),
             (cap, held) => cap.or(held),
         }
-    }
-}
-
-/// Bytes a second over about the last second: a mean of means, so that the slice that has just gone is no jump. Looked at
-/// right behind a slice, as it is, a single mean would show more than a cap that is kept.
-#[derive(Clone, Debug)]
-struct Meter {
-    /// The mean of what went, and the mean of that.
-    recent: f64,
-    shown: f64,
-    at: Duration,
-}
-
-/// How long either mean takes to forget, seconds.
-const METER_FORGETS: f64 = 0.5;
-
-impl Meter {
-    fn new(now: Duration) -> Self {
-        Self { recent: 0.0, shown: 0.0, at: now }
-    }
-
-    fn add(&mut self, now: Duration, bytes: u64) {
-        self.settle(now);
-        self.recent += bytes as f64 / METER_FORGETS;
-    }
-
-    fn settle(&mut self, now: Duration) {
-        (self.recent, self.shown) = self.means(now);
-        self.at = self.at.max(now);
-    }
-
-    fn rate(&self, now: Duration) -> f64 {
-        self.means(now).1
-    }
-
-    fn means(&self, now: Duration) -> (f64, f64) {
-        let passed = now.saturating_sub(self.at).as_secs_f64() / METER_FORGETS;
-        let kept = (-passed).exp();
-        (self.recent * kept, (self.shown + self.recent * passed) * kept)
     }
 }

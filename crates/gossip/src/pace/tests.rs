@@ -426,28 +426,6 @@ fn windows_that_stop_coming_do_not_stop_repair() {
 }
 
 #[test]
-fn the_meter_shows_about_the_last_second() {
-    let mut meter = Meter::new(Duration::ZERO);
-    for n in 0..500_u32 {
-        meter.add(n * 10 * MS, 1_000);
-    }
-    let now = 5_000 * MS;
-    assert!((95_000.0..105_000.0).contains(&meter.rate(now)), "{}", meter.rate(now));
-    assert!(meter.rate(now + 10_000 * MS) < 10.0);
-}
-
-/// People look right behind a slice, when it is highest.
-#[test]
-fn a_cap_that_is_kept_is_not_shown_as_exceeded() {
-    let mut meter = Meter::new(Duration::ZERO);
-    for n in 0..40_u32 {
-        meter.add(n * WINDOW * MS, 32 << 10);
-        let shown = meter.rate(n * WINDOW * MS);
-        assert!(shown <= 1.03 * f64::from(128 << 10), "{shown}");
-    }
-}
-
-#[test]
 fn people_are_told_whether_clients_wait_now_or_repair_only_recovers() {
     let mut plant = Plant { harm: 50.0, noise: 0.0, ..Plant::new(1) };
     let (mut governor, mut now) = (governor(None, true), Duration::ZERO);

@@ -65,6 +65,15 @@ impl World {
         self.judge("acknowledged", found);
     }
 
+    /// A host has crashed: writes of its clients that no disk has are gone. A later watermark may cover their dots.
+    pub(crate) fn note_unflushed_lost(&mut self, host: HostId) {
+        let Ok(known) = self.known(None) else { return };
+        for (dot, written) in self.ledger.dots.iter_mut().filter(|(_, w)| w.host == host && !w.acknowledged) {
+            let contexts = known.get(&(written.cluster, written.key.clone()));
+            written.lost |= !contexts.is_some_and(|all| all.iter().any(|context| context.covers(*dot)));
+        }
+    }
+
     /// The disk of a host is about to be lost: what it alone holds is lost with it.
     pub(crate) fn note_disk_lost(&mut self, host: HostId) {
         let Ok(others) = self.known(Some(host)) else { return };
