@@ -55,7 +55,8 @@ fn at_once<T: Sync>(inputs: &[T], call: impl Fn(&T) + Sync) {
 
 #[test]
 fn rumors_off_and_anti_entropy_alone_converges() {
-    let cluster = converges_with(&["--rumors", "off", "--repair-interval", "100ms"]);
+    let cluster =
+        converges_with(&["--rumors", "off", "--repair-interval", "100ms", "--forget-deletes", "on"]);
     // Once every member is known to hold them they leave every tree.
     until("tombstones are forgotten", Duration::from_secs(90), || {
         let views = cluster.apis().iter().map(|api| api.view()).collect::<Result<Vec<_>, _>>()?;

@@ -103,6 +103,8 @@ pub struct Settings {
     pub repair_max_bytes_per_second: Option<NonZeroU64>,
     /// Whether repair is slowed down while clients' requests take longer than they did lately.
     pub repair_governor: bool,
+    /// Whether tombstones are forgotten once every member is known to hold them.
+    pub forget_deletes: bool,
     /// How repair finds what differs.
     pub repair_method: RepairMethod,
     /// How fast the node reads its store again to find damage, in bytes a second; 0 for not at all, else at least

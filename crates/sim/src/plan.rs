@@ -23,6 +23,8 @@ pub struct PlanOptions {
     pub rules: Rules,
     /// Whether disks are put back to old backups: what a node that was restored may do is not settled yet.
     pub restores: bool,
+    /// Deletes are forgotten: not proven yet.
+    pub forgets_deletes: bool,
 }
 
 /// A run.
@@ -49,7 +51,11 @@ impl Plan {
         let end = Duration::from_secs(rng.random_range(15..50));
         let network = network(&mut rng);
         let fanout = *[0, 1, 4, 4, 4].choose(&mut rng).unwrap_or(&4);
-        let core = gossip::core::CoreConfig { fanout, ..Default::default() };
+        let core = gossip::core::CoreConfig {
+            fanout,
+            forgets_deletes: options.forgets_deletes,
+            ..Default::default()
+        };
         let setting = Setting { seed, rules: options.rules, network, core };
         let hosts = hosts(count, &mut rng);
         let ops = ops(count, end, &mut dice.of("clients", (0, 0)));

@@ -226,6 +226,9 @@ impl Core {
     }
 
     fn reckon(&mut self, env: Env<'_>) {
+        if !self.config.forgets_deletes {
+            return;
+        }
         let own = &self.meta.stability.vector;
         let reckoned = reckon(&self.meta.roster, self.forgetting.version, &self.forgetting.known, own);
         if self.forgetting.waits != reckoned.waits {

@@ -62,6 +62,8 @@ pub struct CoreConfig {
     pub liveness: LivenessConfig,
     /// How fast repair may go.
     pub governor: GovernorConfig,
+    /// Whether watermark and horizon rise by what members publish. Without, deletes are remembered for ever.
+    pub forgets_deletes: bool,
     /// How long a purged tombstone stays on the disk after it has left the tree; longer than a session may last.
     pub grace: Duration,
     /// All of them, outside of the simulator.
@@ -75,6 +77,7 @@ impl Default for CoreConfig {
             sessions: SessionConfig::default(),
             liveness: LivenessConfig::default(),
             governor: GovernorConfig::default(),
+            forgets_deletes: true,
             grace: Duration::from_secs(600),
             rules: Rules::default(),
         }

@@ -52,6 +52,10 @@ pub(crate) struct Simulate {
     #[arg(long)]
     restores: bool,
 
+    /// Forget deletes, too: not proven yet
+    #[arg(long)]
+    forget_deletes: bool,
+
     /// Say everything that happened, for --seed and --scenario
     #[arg(long)]
     words: bool,
@@ -75,13 +79,15 @@ impl Simulate {
     }
 
     fn options(&self) -> PlanOptions {
-        PlanOptions { rules: self.rules(), restores: self.restores }
+        PlanOptions { rules: self.rules(), restores: self.restores, forgets_deletes: self.forget_deletes }
     }
 
     /// What else a command that replays this must say.
     fn switches(&self) -> String {
         let off: String = self.rules_off.iter().map(|rule| format!(" --rule-off {rule}")).collect();
-        if self.restores { off + " --restores" } else { off }
+        let restores = if self.restores { " --restores" } else { "" };
+        let forgets = if self.forget_deletes { " --forget-deletes" } else { "" };
+        format!("{off}{restores}{forgets}")
     }
 }
 

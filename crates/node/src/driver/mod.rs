@@ -355,7 +355,8 @@ impl Node {
             max_bytes_per_second: settings.repair_max_bytes_per_second,
             adaptive: settings.repair_governor,
         };
-        CoreConfig { fanout, sessions, governor, ..CoreConfig::default() }
+        let forgets_deletes = settings.forget_deletes;
+        CoreConfig { fanout, sessions, governor, forgets_deletes, ..CoreConfig::default() }
     }
 
     fn identify(&self, meta: &Meta, life: WriterId, contact: &Contact) -> Result<(), Fatal> {

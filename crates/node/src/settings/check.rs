@@ -63,6 +63,9 @@ pub(crate) fn settings(written: &Flags, said_by: SaidBy<'_>) -> Result<Settings,
         repair_governor: reader
             .read("repair_governor", &written.repair_governor, values::switch)?
             .unwrap_or(true),
+        forget_deletes: reader
+            .read("forget_deletes", &written.forget_deletes, values::switch)?
+            .unwrap_or(false),
         repair_method: reader
             .read("repair_method", &written.repair_method, repair_method)?
             .unwrap_or(RepairMethod::Auto),

@@ -113,6 +113,11 @@ pub struct Flags {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair_governor: Option<Written>,
 
+    /// Forget deletes once every member is known to hold them: on or off, the same on all nodes; on is not proven yet [env: MANGROVE_FORGET_DELETES] [default: off]
+    #[arg(long, value_name = "on|off", help_heading = "Tuning")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forget_deletes: Option<Written>,
+
     /// How repair finds what differs: auto, tree or sketch [env: MANGROVE_REPAIR_METHOD] [default: auto]
     #[arg(long, value_name = "METHOD", help_heading = "Tuning")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,7 +140,7 @@ pub struct Flags {
 }
 
 /// The names of all settings, as the TOML file spells them.
-pub(crate) const KEYS: [&str; 22] = [
+pub(crate) const KEYS: [&str; 23] = [
     "data_dir",
     "http",
     "gossip",
@@ -154,6 +159,7 @@ pub(crate) const KEYS: [&str; 22] = [
     "durability",
     "repair_max_bytes_per_second",
     "repair_governor",
+    "forget_deletes",
     "repair_method",
     "scrub_bytes_per_second",
     "allow_drills",
@@ -317,6 +323,7 @@ mod tests {
             durability: some(),
             repair_max_bytes_per_second: some(),
             repair_governor: some(),
+            forget_deletes: some(),
             repair_method: some(),
             scrub_bytes_per_second: some(),
             allow_drills: some(),
