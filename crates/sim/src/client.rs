@@ -235,12 +235,16 @@ impl World {
         let Some((dot, entry)) = write else { return };
         self.trace.number(self.now, host, "wrote", dot.hlc.as_u64() ^ dot.writer.0);
         self.check_new_dot(host, dot);
+        let Some(node) = self.hosts.get(&host).and_then(|h| h.member()).map(|member| member.node) else {
+            return;
+        };
         let hash =
             entry.siblings().iter().find(|sibling| sibling.dot() == dot).map(|sibling| *sibling.hash());
         let written = Written {
             cluster,
             key: key.clone(),
             host,
+            node,
             hash,
             replaced_by: Vec::new(),
             acknowledged: false,

@@ -12,6 +12,8 @@ pub(crate) struct Written {
     pub(crate) cluster: ClusterId,
     pub(crate) key: Key,
     pub(crate) host: HostId,
+    /// The member that took it.
+    pub(crate) node: NodeId,
     /// The hash of the sibling it made; none for a delete.
     pub(crate) hash: Option<Hash>,
     /// Later writes that were meant to replace it.

@@ -1,10 +1,11 @@
 //! A dot that a context covers is a sibling, was replaced by a dot that the context covers too, or was lost with its only
 //! disks. Otherwise the context claims what was never seen, and a merge with it drops an acknowledged write.
 
-use model::{ClusterId, Entry, Hlc, Key};
+use gossip::roster::Roster;
+use model::{ClusterId, Dot, Entry, Hlc, Key};
 
-use crate::host::{HostId, context};
-use crate::ledger::Ledger;
+use crate::host::{HostId, Member, context};
+use crate::ledger::{Ledger, Written};
 use crate::world::World;
 
 impl World {
@@ -34,8 +35,12 @@ impl World {
         let forgot = !may_forget && !context(now.as_ref()).includes(&context(before.as_ref()));
         let forgot = forgot.then(|| format!("{host} forgot what it had seen of {key}"));
         let limits = self.limits;
+        let roster = member.core.meta().roster.clone();
         let found = forgot.map_or(Ok(()), Err).and_then(|()| match &now {
-            Some(entry) => covered(&self.ledger, cluster, key, entry).map_err(|why| format!("{host} {why}")),
+            Some(entry) => {
+                let stranded = |dot, written: &Written| self.is_stranded(&roster, dot, written);
+                covered(&self.ledger, cluster, key, entry, &stranded).map_err(|why| format!("{host} {why}"))
+            }
             None => Ok(()),
         });
         self.judge("covered", found);
@@ -51,8 +56,28 @@ pub(crate) fn is_purged(entry: &Entry, watermark: Hlc) -> bool {
     entry.is_tombstone() && entry.context().newest() <= watermark
 }
 
+impl World {
+    /// Whether a write was taken by a member that was removed, and reached nobody else: its disk is kept for people to look
+    /// at, and the others go on without it.
+    pub(crate) fn is_stranded(&self, roster: &Roster, dot: Dot, written: &Written) -> bool {
+        let removed = roster.removed().any(|(id, _)| id == written.node);
+        let holds = |member: &Member| {
+            let entry = member.seen.entries.get(&written.key);
+            roster.contains(member.node)
+                && entry.is_some_and(|entry| entry.siblings().iter().any(|sibling| sibling.dot() == dot))
+        };
+        removed && !self.hosts.values().filter_map(|host| host.member()).any(holds)
+    }
+}
+
 /// Whether all that the entry's context covers can be accounted for.
-pub(crate) fn covered(ledger: &Ledger, cluster: ClusterId, key: &Key, entry: &Entry) -> Result<(), String> {
+pub(crate) fn covered(
+    ledger: &Ledger,
+    cluster: ClusterId,
+    key: &Key,
+    entry: &Entry,
+    stranded: &dyn Fn(Dot, &Written) -> bool,
+) -> Result<(), String> {
     let context = entry.context();
     for (dot, written) in ledger.of_key(cluster, key) {
         let sibling = entry.siblings().iter().find(|sibling| sibling.dot() == dot);
@@ -66,7 +91,8 @@ pub(crate) fn covered(ledger: &Ledger, cluster: ClusterId, key: &Key, entry: &En
             || written.hash.is_none()
             || written.lost
             || written.quarantined
-            || written.replaced_by.iter().any(|later| context.covers(*later));
+            || written.replaced_by.iter().any(|later| context.covers(*later))
+            || stranded(dot, written);
         if !accounted {
             return Err(format!(
                 "claims to have seen {dot} of {key}, written at {}: it is no sibling and nothing that was seen replaced it",

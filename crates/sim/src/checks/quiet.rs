@@ -128,7 +128,11 @@ impl World {
             for (dot, written) in &self.ledger.dots {
                 let counts =
                     written.acknowledged && !written.lost && !written.quarantined && written.hash.is_some();
-                if !counts || written.cluster != member.cluster || self.only_removed_hold(*dot) {
+                if !counts
+                    || written.cluster != member.cluster
+                    || self.only_removed_hold(*dot)
+                    || self.is_stranded(&member.core.meta().roster, *dot, written)
+                {
                     continue;
                 }
                 let entry = known.get(&written.key);

@@ -6,6 +6,7 @@ use storage::read_all;
 
 use super::covered::is_purged;
 use crate::host::{HostId, Member};
+use crate::ledger::Written;
 use crate::world::World;
 
 impl World {
@@ -36,10 +37,11 @@ impl World {
         add_up(member);
         let entries: Vec<_> =
             member.seen.entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
-        let cluster = member.cluster;
+        let (cluster, roster) = (member.cluster, member.core.meta().roster.clone());
         self.check_store(host);
         for (key, entry) in entries {
-            let found = super::covered::covered(&self.ledger, cluster, &key, &entry);
+            let stranded = |dot, written: &Written| self.is_stranded(&roster, dot, written);
+            let found = super::covered::covered(&self.ledger, cluster, &key, &entry, &stranded);
             self.judge("covered", found.map_err(|why| format!("{host}, opened, {why}")));
         }
     }
