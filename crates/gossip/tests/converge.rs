@@ -304,7 +304,7 @@ fn whatever_happens_replicas_become_identical_and_nothing_acknowledged_is_lost()
         down.into_iter().for_each(|i| cluster.restart(i));
         cluster.run(secs(30));
         // A watermark that has just moved has not reached everybody yet.
-        for _ in 0..10 {
+        for _ in 0..60 {
             if !cluster.roots_equal() {
                 cluster.run(secs(1));
             }

@@ -243,10 +243,7 @@ impl Node {
         }
         storage::forget_losses(&self.files.engine())
             .map_err(|error| Fatal::DataDirUnusable { path: self.files.path(), reason: error.to_string() })?;
-        if let Some(add) = meta.roster.added(meta.node) {
-            let told = meta.roster.contact(meta.node).map_or(add.at, |contact| contact.stamp);
-            self.clock.start_above(add.at.max(told));
-        }
+        self.start_above_own_past(&meta);
         let life = WriterId(rand::random());
         let stamp = self.stamp()?;
         let contact = Contact { stamp, gossip: self.request.gossip.clone(), http: self.request.http.clone() };
@@ -289,6 +286,14 @@ impl Node {
         };
         self.present.set_member(Arc::clone(&member));
         self.run_protocol(protocol, first, inbox, mailbox, with_data, tokens).await
+    }
+
+    /// All times of this life lie above its own addition and what it has said of itself.
+    fn start_above_own_past(&self, meta: &Meta) {
+        if let Some(add) = meta.roster.added(meta.node) {
+            let told = meta.roster.contact(meta.node).map_or(add.at, |contact| contact.stamp);
+            self.clock.start_above(add.at.max(told));
+        }
     }
 
     /// The protocol on its thread, and the greeting of seeds beside it, until one of them or `shutdown` ends it.
