@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use support::{Cluster, QUICK, Workload};
+use support::{Cluster, QUICK};
 
 const NODES: usize = 4;
 const FAULTS_A_ROUND: usize = 8;
@@ -32,10 +32,8 @@ fn random_faults_lose_nothing_that_was_acknowledged() {
 }
 
 fn run_round(cluster: &mut Cluster, rng: &mut StdRng, prefix: &str) {
-    Workload::prepare(cluster.api(0), prefix);
-    cluster.wait_equal_roots();
     let all = cluster.apis();
-    let workload = Workload::start(&all, 2, prefix);
+    let workload = cluster.workload(2, prefix);
     for _ in 0..FAULTS_A_ROUND {
         fault(cluster, rng);
         sleep(Duration::from_millis(rng.random_range(0..1_500)));

@@ -8,21 +8,19 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use jiff::Timestamp;
-use support::{Cluster, QUICK, Workload, noise};
+use support::{Cluster, QUICK, noise};
 
 #[test]
 fn nothing_acknowledged_is_lost_when_nodes_are_killed_amid_writes() {
     let mut cluster = Cluster::start(3, QUICK);
-    Workload::prepare(cluster.api(0), "w");
-    cluster.wait_equal_roots();
     let all = cluster.apis();
-    let workload = Workload::start(&all, 2, "w");
+    let workload = cluster.workload(2, "w");
     let mut returned = Timestamp::now();
     // A node like any other, and then the one that founded the cluster and made the context tokens' key.
     for victim in [1, 0] {
         workload.wait_more(&all, 60);
         cluster.nodes[victim].kill9();
-        let others: Vec<_> = all.iter().copied().filter(|api| *api != all[victim]).collect();
+        let others = cluster.apis_but(victim);
         workload.wait_more(&others, 60);
         cluster.nodes[victim].start_ready();
         returned = Timestamp::now();
@@ -36,10 +34,8 @@ fn nothing_acknowledged_is_lost_when_nodes_are_killed_amid_writes() {
 #[test]
 fn nothing_acknowledged_is_lost_when_all_nodes_are_killed_at_once() {
     let mut cluster = Cluster::start(3, QUICK);
-    Workload::prepare(cluster.api(0), "w");
-    cluster.wait_equal_roots();
     let all = cluster.apis();
-    let workload = Workload::start(&all, 2, "w");
+    let workload = cluster.workload(2, "w");
     workload.wait_more(&all, 60);
     cluster.nodes.iter_mut().for_each(|node| node.kill9());
     cluster.start_all();
@@ -91,10 +87,8 @@ fn all_nodes_stop_cleanly_and_come_back_with_everything() {
 #[test]
 fn a_node_that_stops_says_goodbye_and_acknowledged_writes_are_kept() {
     let mut cluster = Cluster::start(3, QUICK);
-    Workload::prepare(cluster.api(0), "w");
-    cluster.wait_equal_roots();
     let all = cluster.apis();
-    let workload = Workload::start(&all, 1, "w");
+    let workload = cluster.workload(1, "w");
     workload.wait_more(&all, 40);
     cluster.nodes[2].stop();
     // Down at once, and still a member: only leaving or being evicted ends that.

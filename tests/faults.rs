@@ -91,15 +91,13 @@ fn a_disk_that_fills_up_stops_one_node_and_loses_nothing() {
 #[test]
 fn a_rolling_restart_under_load_loses_nothing_and_stops_nobody_else() {
     let mut cluster = Cluster::start(3, QUICK);
-    Workload::prepare(cluster.api(0), "w");
-    cluster.wait_equal_roots();
     let all = cluster.apis();
-    let workload = Workload::start(&all, 2, "w");
+    let workload = cluster.workload(2, "w");
     let mut returned = Timestamp::now();
     for node in [0, 1, 2, 0, 1, 2] {
         workload.wait_more(&all, 30);
         cluster.nodes[node].stop();
-        let others: Vec<_> = all.iter().copied().filter(|api| *api != all[node]).collect();
+        let others = cluster.apis_but(node);
         workload.wait_more(&others, 30);
         cluster.nodes[node].start_ready();
         returned = Timestamp::now();
@@ -114,10 +112,8 @@ fn a_rolling_restart_under_load_loses_nothing_and_stops_nobody_else() {
 #[test]
 fn members_cut_off_in_turn_keep_to_what_they_acknowledged() {
     let mut cluster = Cluster::start(3, &["--repair-interval", "200ms", "--allow-drills"]);
-    Workload::prepare(cluster.api(0), "w");
-    cluster.wait_equal_roots();
     let all = cluster.apis();
-    let workload = Workload::start(&all, 2, "w");
+    let workload = cluster.workload(2, "w");
     for (cut, seconds) in [(vec![2], 4), (vec![0], 4), (vec![0, 1], 3), (vec![1], 6)] {
         for node in cut {
             let begun = all[node].send(

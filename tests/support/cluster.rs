@@ -10,6 +10,7 @@ use super::http::Api;
 use super::node::Node;
 use super::ports::Ports;
 use super::wait::{SOON, until};
+use super::workload::Workload;
 
 /// A cluster of processes. When a test fails the logs are printed and the folder is kept.
 #[derive(Debug)]
@@ -81,6 +82,20 @@ impl Cluster {
     /// The APIs of all running nodes.
     pub fn apis(&self) -> Vec<Api> {
         self.running().map(Node::api).collect()
+    }
+
+    /// Starts so many clients for each node, on keys below `prefix` that are prepared everywhere.
+    #[track_caller]
+    pub fn workload(&self, clients_each: usize, prefix: &str) -> Workload {
+        Workload::prepare(self.api(0), prefix);
+        self.wait_equal_roots();
+        Workload::start(&self.apis(), clients_each, prefix)
+    }
+
+    /// The APIs of all running nodes but one.
+    pub fn apis_but(&self, but: usize) -> Vec<Api> {
+        let but = self.api(but).address;
+        self.apis().into_iter().filter(|api| api.address != but).collect()
     }
 
     /// The temporary folder.
