@@ -82,7 +82,7 @@ impl Core {
         if self.forgetting.adoption_due {
             self.adopt(env);
         }
-        if env.now.mono >= self.forgetting.publish_at {
+        if self.publish_at().is_some_and(|at| at <= env.now.mono) {
             self.begin_publishing(env);
         }
         if std::mem::take(&mut self.forgetting.reckon) {
@@ -101,7 +101,12 @@ impl Core {
             self.forgetting.purges.front().filter(|_| idle).map(|purge| purge.at + self.config.grace);
         // A purge that is old enough waits for the end of a session, which is an event.
         let forget = forget.filter(|_| !self.forget_waits());
-        [Some(self.forgetting.publish_at), forget].into_iter().flatten().min()
+        [self.publish_at(), forget].into_iter().flatten().min()
+    }
+
+    /// When to publish next; never where nothing is made of it.
+    fn publish_at(&self) -> Option<Duration> {
+        self.config.forgets_deletes.then_some(self.forgetting.publish_at)
     }
 
     /// The roster's members are others than before: nothing counts that was reckoned under the former one.
