@@ -1,13 +1,12 @@
 //! What the program's driver does, in virtual time: hands events to the core and does what it says, in order.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use gossip::core::{Action, Env, Event};
 use gossip::meta::Meta;
-use gossip::stability::without;
-use model::{Dot, Sibling};
-use storage::{Seq, StoreError, UpdateError};
+use gossip::stability::take_out;
+use model::Sibling;
+use storage::{Seq, StoreError};
 
 use crate::host::{HostId, Out, State, Waiter};
 use crate::world::{Due, World};
@@ -182,15 +181,10 @@ impl World {
     fn quarantine(&mut self, id: HostId, op: u64, entries: &[(model::Key, model::Entry)]) {
         let (now, run) = (self.now, self.run_of(id));
         let Some(member) = self.hosts.get_mut(&id).and_then(|h| h.member_mut()) else { return };
-        let mut event = Event::Stored { op, changed: vec![true; entries.len()] };
-        for (key, gone) in entries {
-            let dots: Vec<Dot> = gone.siblings().iter().map(Sibling::dot).collect();
-            let left = |held: model::Entry| Ok::<_, Infallible>(Some(without(&held, &dots)));
-            if let Err(UpdateError::Store(error)) = member.store.update(key, left) {
-                event = Event::StoreStopped { reason: error.to_string() };
-                break;
-            }
-        }
+        let event = match take_out(&member.store, entries) {
+            Ok(()) => Event::Stored { op, changed: vec![true; entries.len()] },
+            Err(error) => Event::StoreStopped { reason: error.to_string() },
+        };
         for dot in entries.iter().flat_map(|(_, gone)| gone.siblings()).map(Sibling::dot) {
             if let Some(written) = self.ledger.dots.get_mut(&dot) {
                 written.quarantined = true;

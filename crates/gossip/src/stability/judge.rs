@@ -1,7 +1,10 @@
 //! Which siblings of what comes from elsewhere are taken. Every dot at or under the watermark is known to every member
 //! that is not behind: what such a member does not hold from there was replaced long ago.
 
-use model::{Delta, DeltaSibling, Dot, Entry, Hlc, Summary};
+use std::convert::Infallible;
+
+use model::{Delta, DeltaSibling, Dot, Entry, Hlc, Key, Sibling, Summary};
+use storage::{Store, StoreError, UpdateError};
 
 /// What the two sides of a session are to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,6 +155,21 @@ impl Judge {
 /// The entry without these siblings. Its context still covers them: they count as replaced.
 pub fn without(entry: &Entry, dots: &[Dot]) -> Entry {
     split(entry, dots).0
+}
+
+/// Takes these siblings out of the store, where their dots stay covered: the second half of a quarantine.
+///
+/// # Errors
+/// The store could not be read or written, and has stopped; some may be out already.
+pub fn take_out(store: &Store, gone: &[(Key, Entry)]) -> Result<(), StoreError> {
+    for (key, gone) in gone {
+        let dots: Vec<Dot> = gone.siblings().iter().map(Sibling::dot).collect();
+        let left = |held: Entry| Ok::<_, Infallible>(Some(without(&held, &dots)));
+        if let Err(UpdateError::Store(error)) = store.update(key, left) {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// The entry without these siblings, and one of these alone.

@@ -30,7 +30,7 @@ use storage::Marks;
 
 pub use behind::Cause;
 pub use horizon::{Elapsed, majority};
-pub use judge::{Judge, Judged, Ruling, Terms, rumor, split, without};
+pub use judge::{Judge, Judged, Ruling, Terms, rumor, split, take_out, without};
 pub use published::{Publications, Published, SAID_COMPONENTS_MAX, Said};
 pub use vector::{STEP_MS, Vector, in_steps, step};
 pub use watermark::{Reckoned, Waits, reckon};

@@ -12,7 +12,7 @@ use gossip::coordinator::{self, NewValue, WriteLimits};
 use gossip::core::{Action, Core, CoreConfig, Env, Event, Status, Time};
 use gossip::meta::Meta;
 use gossip::roster::{Add, Contact, Roster};
-use gossip::stability::without;
+use gossip::stability::take_out;
 use gossip::time::Now;
 use gossip::wire::{self, Frame};
 use model::{ClusterId, Context, DigestKey, Dot, Entry, Expiry, Hlc, Key, NodeId, WriterId};
@@ -216,11 +216,7 @@ impl Cluster {
                     later.push(Event::Stored { op, changed: merged.changed });
                 }
                 Action::Quarantine { op, entries } => {
-                    for (key, gone) in &entries {
-                        let dots: Vec<Dot> = gone.siblings().iter().map(|s| s.dot()).collect();
-                        let left = |held: Entry| Ok::<_, ()>(Some(without(&held, &dots)));
-                        node.store.update(key, left).unwrap();
-                    }
+                    take_out(&node.store, &entries).unwrap();
                     let changed = vec![true; entries.len()];
                     node.quarantine.extend(entries);
                     later.push(Event::Stored { op, changed });

@@ -48,7 +48,7 @@ use gossip::stability::Cause;
 use gossip::wire::WIRE_VERSION;
 use http_api::RouterOptions;
 use model::{Hlc, TokenKey, WriterId};
-use storage::{Flusher, Marks, SledEngine, SledOptions, Store};
+use storage::{Flusher, SledEngine, SledOptions, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -390,7 +390,7 @@ impl Node {
     /// Opens the store, saying how far it is; the second is whether records were lost.
     async fn open_store(&self, meta: &Meta) -> Result<(Arc<Store>, bool), Fatal> {
         let (dir, key, present) = (self.files.engine(), meta.digest_key.clone(), Arc::clone(&self.present));
-        let marks = Marks { watermark: meta.stability.watermark, horizon: meta.stability.horizon };
+        let marks = meta.stability.marks();
         let path = self.files.path();
         let opened = tokio::task::spawn_blocking(move || {
             present.set_looking("opening the store".into());

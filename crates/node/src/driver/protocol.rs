@@ -4,14 +4,13 @@
 //! clients' requests go on meanwhile.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use gossip::core::{Action, Core, Env, Event, ReplyId, Status};
-use gossip::stability::without;
+use gossip::stability::take_out;
 use gossip::wire::{self, Frame};
-use model::{Dot, Entry, Key, Sibling};
-use storage::{Seq, StoreError, UpdateError};
+use model::{Entry, Key};
+use storage::{Seq, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -170,14 +169,8 @@ impl Protocol {
         if let Err(error) = self.files.quarantine(self.line.now().wall_ms, entries) {
             return Event::StoreStopped { reason: error.to_string() };
         }
-        for (key, gone) in entries {
-            let dots: Vec<Dot> = gone.siblings().iter().map(Sibling::dot).collect();
-            let left = |held: Entry| Ok::<_, Infallible>(Some(without(&held, &dots)));
-            if let Err(UpdateError::Store(error)) = self.member.store.update(key, left) {
-                return Event::StoreStopped { reason: error.to_string() };
-            }
-        }
-        Event::Stored { op, changed: vec![true; entries.len()] }
+        let taken_out = take_out(&self.member.store, entries);
+        stepped(taken_out.map(|()| Event::Stored { op, changed: vec![true; entries.len()] }))
     }
 
     fn send(&self, to: model::NodeId, frame: OutFrame, may_be_lost: bool) {

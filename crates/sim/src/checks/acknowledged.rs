@@ -52,8 +52,9 @@ impl World {
             for (dot, written) in self.ledger.dots.iter().filter(|(_, written)| must(written)) {
                 let contexts = known.get(&(written.cluster, written.key.clone()));
                 let covers = |dot| contexts.is_some_and(|all| all.iter().any(|context| context.covers(dot)));
-                let watermark = self.watermark_of(written.cluster);
-                if !covers(*dot) && !self.ledger.is_forgotten(*dot, watermark, &covers) {
+                let forgotten =
+                    || self.ledger.is_forgotten(*dot, self.watermark_of(written.cluster), &covers);
+                if !covers(*dot) && !forgotten() {
                     let (host, key) = (written.host, &written.key);
                     return Err(format!(
                         "{dot} of {key} was acknowledged at {host} and is on no disk any more"

@@ -59,10 +59,9 @@ impl World {
         let Some(must) = member.seen.must_know.get(key) else { return };
         let Ok(entry) = member.store.get(key) else { return };
         let context = context(entry.as_ref());
-        let watermark = self.watermark_of(member.cluster);
         let covers = |dot| context.covers(dot);
-        let unknown =
-            must.iter().find(|dot| !covers(**dot) && !self.ledger.is_forgotten(**dot, watermark, &covers));
+        let forgotten = |dot| self.ledger.is_forgotten(dot, self.watermark_of(member.cluster), &covers);
+        let unknown = must.iter().find(|dot| !covers(**dot) && !forgotten(**dot));
         let found = unknown.map_or(Ok(()), |dot| {
             Err(format!("{host} answers for {key} without {dot}, which every member held when it came"))
         });

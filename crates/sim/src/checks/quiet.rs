@@ -141,8 +141,8 @@ impl World {
                     written.replaced_by.iter().any(|later| entry.context().covers(*later))
                 });
                 let covers = |dot| entry.is_some_and(|entry| entry.context().covers(dot));
-                let watermark = self.watermark_of(member.cluster);
-                if !there && !replaced && !self.ledger.is_forgotten(*dot, watermark, &covers) {
+                let forgotten = || self.ledger.is_forgotten(*dot, self.watermark_of(member.cluster), &covers);
+                if !there && !replaced && !forgotten() {
                     return Err(format!("{dot} of {} was acknowledged and is not at {id}", written.key));
                 }
             }
