@@ -40,15 +40,16 @@ impl World {
     pub(crate) fn be_member(&mut self, id: HostId, mut meta: Meta, on_data: bool) {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(&id) else { return };
-        let lost = host.disk.engine.is_none();
-        let engine = Arc::clone(host.disk.engine.get_or_insert_with(|| Arc::new(MemoryEngine::new())));
-        let (small, wall, address) = (host.disk.small.clone(), host.wall, host.address.clone());
-        if lost && meta.caught_up && meta.roster.len() > 1 {
-            meta.caught_up = false;
+        // Noted before the engine's folder is made anew: a node that ends in between must not forget that it is behind.
+        if host.disk.engine.is_none() && meta.roster.len() > 1 {
+            meta.lost_records();
             if !self.persist(id, &meta) {
                 return self.crash_of_itself(id, "its record cannot be written");
             }
         }
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        let engine = Arc::clone(host.disk.engine.get_or_insert_with(|| Arc::new(MemoryEngine::new())));
+        let (small, wall, address) = (host.disk.small.clone(), host.wall, host.address.clone());
         let opened =
             Store::open(engine.clone(), meta.digest_key.clone(), meta.stability.marks(), &mut |_| {});
         let store = match opened {
