@@ -163,7 +163,8 @@ impl World {
     fn only_removed_hold(&self, dot: model::Dot) -> bool {
         let Some(written) = self.ledger.dots.get(&dot) else { return false };
         let holds = |host: &Host| {
-            let held = host.member().and_then(|member| member.seen.entries.get(&written.key));
+            let member = host.member().filter(|member| member.cluster == written.cluster);
+            let held = member.and_then(|member| member.seen.entries.get(&written.key));
             held.is_some_and(|entry| entry.context().covers(dot))
         };
         let removed = |host: &Host| {
