@@ -1,9 +1,10 @@
 //! A machine's disk: the engine, and the small files beside it.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use gossip::meta::Meta;
 use model::{Hlc, NodeId, WriterId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -14,14 +15,31 @@ use storage::MemoryEngine;
 pub(crate) struct Small {
     /// The node's id.
     pub(crate) node: Option<NodeId>,
-    /// The member's record, as bytes.
-    pub(crate) member: Option<Vec<u8>>,
+    /// The member's record.
+    pub(crate) member: Option<Record>,
     /// The clock's reservation.
     pub(crate) reserved: Hlc,
     /// Kept by no node: for a run in which a life is no new writer.
     pub(crate) writer: Option<WriterId>,
     /// Nothing more can be written.
     pub(crate) full: bool,
+}
+
+/// A member's record as it lies on the disk. It is read once, however often it is looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    bytes: Vec<u8>,
+    read: OnceCell<Option<Rc<Meta>>>,
+}
+
+impl Record {
+    pub(crate) fn new(meta: &Meta) -> Self {
+        Self { bytes: meta.encode(), read: OnceCell::new() }
+    }
+
+    pub(crate) fn read(&self) -> Option<Rc<Meta>> {
+        self.read.get_or_init(|| Meta::decode(&self.bytes).ok().map(Rc::new)).clone()
+    }
 }
 
 /// The disk of one machine.

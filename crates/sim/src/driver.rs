@@ -8,6 +8,7 @@ use gossip::stability::take_out;
 use model::Sibling;
 use storage::{Seq, StoreError};
 
+use crate::disk::Record;
 use crate::host::{HostId, Out, State, Waiter};
 use crate::world::{Due, World};
 
@@ -136,8 +137,8 @@ impl World {
             return false;
         }
         let before = host.record();
-        host.disk.small.borrow_mut().member = Some(meta.encode());
-        self.check_record(id, before.as_ref(), meta);
+        host.disk.small.borrow_mut().member = Some(Record::new(meta));
+        self.check_record(id, before.as_deref(), meta);
         true
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use model::{ClusterId, Context, DigestKey, Dot, Entry, Key, NodeId, TokenKey, Wr
 use rand::rngs::StdRng;
 use storage::{MemoryEngine, Seq, Store};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Record};
 use crate::links::LinkId;
 use crate::wall::{NodeClock, Wall};
 
@@ -165,9 +166,8 @@ impl Host {
     }
 
     /// The member's record on disk.
-    pub(crate) fn record(&self) -> Option<Meta> {
-        let small = self.disk.small.borrow();
-        small.member.as_ref().and_then(|bytes| Meta::decode(bytes).ok())
+    pub(crate) fn record(&self) -> Option<Rc<Meta>> {
+        self.disk.small.borrow().member.as_ref().and_then(Record::read)
     }
 
     pub(crate) fn is_down(&self) -> bool {

@@ -1,5 +1,6 @@
 //! A node's lives: started, stopped, killed, wiped. What the program does between its start and a running core.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ impl World {
         self.trace.number(self.now, id, "start", 0);
         self.trace.say(self.now, || format!("{id} starts"));
         match self.hosts.get(&id).and_then(|host| host.record()) {
-            Some(meta) => self.be_member(id, meta, true),
+            Some(meta) => self.be_member(id, Rc::unwrap_or_clone(meta), true),
             None => self.begin_to_look(id),
         }
     }

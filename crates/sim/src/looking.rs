@@ -76,7 +76,7 @@ impl World {
     fn request(&self, id: HostId, cluster: Option<ClusterId>) -> Option<JoinRequest> {
         let host = self.hosts.get(&id)?;
         let node = host.disk.small.borrow().node?;
-        let name = host.record().map_or_else(|| host.settings.name.clone(), |meta| meta.name);
+        let name = host.record().map_or_else(|| host.settings.name.clone(), |meta| meta.name.clone());
         Some(JoinRequest {
             node,
             name,

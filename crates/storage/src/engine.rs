@@ -155,6 +155,11 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// When that is not certain; nothing more may be written to this engine.
     fn flush(&self) -> Result<(), EngineError>;
+
+    /// How many threads read everything faster than fewer do, at most.
+    fn readers_max(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Why an engine could not do what it was asked to.

@@ -237,6 +237,11 @@ impl Engine for MemoryEngine {
         state.unflushed.clear();
         Ok(())
     }
+
+    /// All of them would wait for one lock.
+    fn readers_max(&self) -> usize {
+        1
+    }
 }
 
 #[cfg(test)]

@@ -35,10 +35,11 @@ impl World {
         let forgot = !may_forget && !context(now.as_ref()).includes(&context(before.as_ref()));
         let forgot = forgot.then(|| format!("{host} forgot what it had seen of {key}"));
         let limits = self.limits;
-        let roster = member.core.meta().roster.clone();
+        let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return };
+        let roster = &member.core.meta().roster;
         let found = forgot.map_or(Ok(()), Err).and_then(|()| match &now {
             Some(entry) => {
-                let stranded = |dot, written: &Written| self.is_stranded(&roster, dot, written);
+                let stranded = |dot, written: &Written| self.is_stranded(roster, dot, written);
                 covered(&self.ledger, cluster, key, entry, &stranded).map_err(|why| format!("{host} {why}"))
             }
             None => Ok(()),

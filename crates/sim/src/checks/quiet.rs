@@ -2,6 +2,7 @@
 //! write that was not replaced is a sibling at every member.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use gossip::core::Serving;
@@ -43,7 +44,7 @@ impl World {
 
     /// Whether the members of each cluster agree on everything, or why not.
     fn is_one(&self) -> Result<(), String> {
-        let mut of_cluster: BTreeMap<ClusterId, (HostId, Meta, merkle::RangeDigest)> = BTreeMap::new();
+        let mut of_cluster: BTreeMap<ClusterId, (HostId, &Meta, merkle::RangeDigest)> = BTreeMap::new();
         let mut nobody_knows = false;
         for (id, host) in self.hosts.iter().filter(|(_, host)| host.given_up.is_none()) {
             match &host.state {
@@ -64,7 +65,7 @@ impl World {
                     }
                     let root = member.store.root();
                     let (other, theirs, their_root) =
-                        of_cluster.entry(meta.cluster).or_insert_with(|| (*id, meta.clone(), root));
+                        of_cluster.entry(meta.cluster).or_insert((*id, meta, root));
                     if theirs.roster != meta.roster {
                         return Err(format!("{id} and {other} have different rosters"));
                     }
@@ -84,7 +85,8 @@ impl World {
     /// for somebody who says what is to be given up.
     fn nobody_knows(&self, meta: &Meta) -> bool {
         let of_cluster = |host: &&Host| host.record().is_some_and(|record| record.cluster == meta.cluster);
-        let records: Vec<Meta> = self.hosts.values().filter(of_cluster).filter_map(Host::record).collect();
+        let records: Vec<Rc<Meta>> =
+            self.hosts.values().filter(of_cluster).filter_map(Host::record).collect();
         let knows = records.iter().any(|record| record.caught_up && meta.roster.contains(record.node));
         let gone = meta.roster.members().any(|id| !records.iter().any(|record| record.node == id));
         gone && !knows

@@ -1,8 +1,8 @@
-//! One pass over all entries, names and indexes, by several threads: what opening a store is about.
+//! One pass over all entries, names and indexes, by several threads where that is faster: what opening a store is about.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use merkle::Tree;
@@ -73,6 +73,9 @@ enum Told {
     Unreadable(Box<[u8]>, EngineError),
 }
 
+/// Where what was read goes; an error where nobody listens any more.
+type Tell<'a> = &'a mut dyn FnMut(Told) -> Result<(), ()>;
+
 struct Reader<'a> {
     engine: &'a dyn Engine,
     digest_key: &'a DigestKey,
@@ -96,29 +99,36 @@ pub(super) fn scan(
     let (next_slice, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let reader = Reader { engine, digest_key, look, purged, next_slice, stopped };
     let (mut corrupt, mut unreadable) = (Vec::new(), None);
-    thread::scope(|scope| {
-        let (tell, told) = sync_channel(CHUNKS_WAITING_MAX);
-        for number in 0..thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX) {
-            let (reader, tell) = (&reader, tell.clone());
-            scope.spawn(move || reader.run(number == 0, &tell));
+    let mut hear = |told| match told {
+        Told::Entries(chunk) => {
+            pass.take(&chunk);
+            corrupt.extend(chunk.corrupt);
+            progress(pass.report.entries);
         }
-        drop(tell);
-        for told in told {
-            match told {
-                Told::Entries(chunk) => {
-                    pass.take(&chunk);
-                    corrupt.extend(chunk.corrupt);
-                    progress(pass.report.entries);
-                }
-                Told::Found(found) => pass.found = found,
-                Told::Unreadable(at, error) => {
-                    let why = format!("nothing behind this record can be read: {error}");
-                    let first = unreadable.take().filter(|(known, _)| *known <= at);
-                    unreadable = Some(first.unwrap_or((at, why)));
-                }
+        Told::Found(found) => pass.found = found,
+        Told::Unreadable(at, error) => {
+            let why = format!("nothing behind this record can be read: {error}");
+            let first = unreadable.take().filter(|(known, _)| *known <= at);
+            unreadable = Some(first.unwrap_or((at, why)));
+        }
+    };
+    let processors = || thread::available_parallelism().map_or(1, usize::from);
+    let readers = engine.readers_max().min(THREADS_MAX);
+    match if readers > 1 { readers.min(processors()) } else { 1 } {
+        0 | 1 => reader.run(true, &mut |told| {
+            hear(told);
+            Ok(())
+        }),
+        threads => thread::scope(|scope| {
+            let (tell, told) = sync_channel(CHUNKS_WAITING_MAX);
+            for number in 0..threads {
+                let (reader, tell) = (&reader, tell.clone());
+                scope.spawn(move || reader.run(number == 0, &mut |told| tell.send(told).map_err(drop)));
             }
-        }
-    });
+            drop(tell);
+            told.into_iter().for_each(hear);
+        }),
+    }
     corrupt.extend(unreadable);
     corrupt.sort();
     corrupt.into_iter().for_each(|(at, why)| pass.report.add(&at, why));
@@ -139,8 +149,8 @@ impl Pass {
 
 impl Reader<'_> {
     /// Ends when there is nothing left to read, or nobody listens.
-    fn run(&self, prints_too: bool, tell: &SyncSender<Told>) {
-        if prints_too && self.look == Look::Verify && tell.send(Told::Found(self.prints())).is_err() {
+    fn run(&self, prints_too: bool, tell: Tell<'_>) {
+        if prints_too && self.look == Look::Verify && tell(Told::Found(self.prints())).is_err() {
             return;
         }
         while !self.stopped.load(Ordering::Relaxed) {
@@ -151,7 +161,7 @@ impl Reader<'_> {
         }
     }
 
-    fn slice(&self, slice: u8, tell: &SyncSender<Told>) -> Result<(), ()> {
+    fn slice(&self, slice: u8, tell: Tell<'_>) -> Result<(), ()> {
         let (mut chunk, mut last, mut unheard) = (Chunk::default(), Vec::new(), false);
         let (first, next) = ([slice], slice.checked_add(1).map(|next| [next]));
         let from = if slice == 0 { Bound::Unbounded } else { Bound::Included(&first[..]) };
@@ -162,15 +172,15 @@ impl Reader<'_> {
             last.clear();
             last.extend_from_slice(at);
             if chunk.records as usize + chunk.corrupt.len() >= ENTRIES_A_CHUNK {
-                unheard = tell.send(Told::Entries(std::mem::take(&mut chunk))).is_err();
+                unheard = tell(Told::Entries(std::mem::take(&mut chunk))).is_err();
             }
             if unheard { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let scan = self.engine.range(Space::Entries, from, to, part, &mut visit);
-        tell.send(Told::Entries(chunk)).map_err(drop)?;
+        tell(Told::Entries(chunk))?;
         if let Err(error) = scan {
             self.stopped.store(true, Ordering::Relaxed);
-            tell.send(Told::Unreadable(last.into(), error)).map_err(drop)?;
+            tell(Told::Unreadable(last.into(), error))?;
         }
         Ok(())
     }
