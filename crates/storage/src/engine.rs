@@ -210,6 +210,12 @@ impl EngineError {
     pub fn io(doing: &'static str, error: &io::Error) -> EngineError {
         EngineError::Io { doing, kind: error.kind(), why: error.to_string() }
     }
+
+    /// Whether what is on disk is at fault: another try would end the same. Otherwise the system refused, for now.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, EngineError::Damaged { .. } | EngineError::Panicked { .. })
+    }
 }
 
 /// Whether a key lies between two bounds that no key can satisfy; engines answer those alike.

@@ -5,7 +5,8 @@
 //!   runs on both.
 //! * [`Store`]: entries by token and key, names of live keys, and the tree over all of it, changed in one
 //!   critical section. Frozen views for sessions. A failed write or flush, or a damaged record, stops all
-//!   writing for good and says why; nothing is ever answered as if it had not happened.
+//!   writing for good and says why; nothing is ever answered as if it had not happened. After damaged records a store can
+//!   be opened anew in the same engine, without them: [`Store::open_healing`].
 //! * [`Flusher`]: group commit.
 //! * [`Quarantine`]: what a node that was behind alone still had.
 //! * [`small_file`] and [`DataDir`]: the rest of what a node keeps on disk.
@@ -39,7 +40,8 @@ pub use quarantine::{Quarantine, QuarantineError, Quarantined, read_quarantine};
 pub use scrub::{Progress, SCRUB_INTERVAL, Scrub, ScrubCounts, ScrubNext};
 pub use sled::SledEngine;
 pub use store::{
-    Advance, CORRUPT_LISTED_MAX, CorruptRecord, Counts, Forgot, LIST_BYTES_MAX, Marks, MergedBatch,
-    OpenReport, Page, RangeRows, Scrubbed, Seq, Store, StoreError, Stored, UpdateError, Updated,
-    VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId, Waiting, read_all,
+    Advance, CORRUPT_LISTED_MAX, CorruptRecord, Counts, DAMAGED_TAKEN_OUT_MAX, DamagedRecord, Forgot,
+    LIST_BYTES_MAX, Marks, MergedBatch, OpenReport, Page, RangeRows, Scrubbed, Seq, SetAside, Store,
+    StoreError, Stored, Unreadable, UpdateError, Updated, VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId, Waiting,
+    read_all,
 };

@@ -98,12 +98,12 @@ impl Store {
 
     /// A record met in a scan. One that is not what was written stops the store.
     pub(super) fn scanned(&self, at: &[u8], value: &[u8]) -> Result<(Key, Stored), StoreError> {
-        let (_, key) =
-            record::read_scanned_key(at).map_err(|why| self.stop(&format!("a record is damaged: {why}")))?;
+        let (_, key) = record::read_scanned_key(at)
+            .map_err(|why| self.stop_for_damage(&format!("a record is damaged: {why}")))?;
         match record::read(&key, value, &self.digest_key) {
             Ok((digest, entry)) => Ok((key, Stored { digest, entry })),
             Err(why) => {
-                self.stop(&format!("the record of {key} is damaged: {why}"));
+                self.stop_for_damage(&format!("the record of {key} is damaged: {why}"));
                 Err(StoreError::Corrupt { key, why })
             }
         }

@@ -12,7 +12,7 @@ use crate::store::Seq;
 #[derive(Debug, Clone, Error)]
 pub enum StoreError {
     /// Nothing is written any more, for good: an engine failed, or a record is damaged. Reads go on
-    /// where they can. Only a restart, and a repair of what the reason names, change that.
+    /// where they can. Only a store that is opened anew changes that: see [`crate::Store::give_up`].
     #[error("the store has stopped writing: {0}")]
     Stopped(Arc<str>),
     /// This key's record is not what was written. The store has stopped.
@@ -26,6 +26,9 @@ pub enum StoreError {
     /// The engine could not read. The store has stopped.
     #[error("the engine failed: {0}")]
     Engine(#[from] EngineError),
+    /// A damaged record could not be kept for people to look at; it is where it was.
+    #[error("a damaged record cannot be set aside: {0}")]
+    NotSetAside(String),
     /// As many frozen views are open as there may be. Nothing changed.
     #[error("{0} frozen views are open, and no more may be")]
     TooManyViews(usize),

@@ -80,7 +80,7 @@ impl Store {
             self.engine.range(Space::Entries, Bound::Included(&from), Bound::Unbounded, part, &mut visit);
         scan.map_err(|error| self.stop(&format!("entries cannot be read: {error}")))?;
         if unreadable {
-            return Err(self.stop("a record is cut short"));
+            return Err(self.stop_for_damage("a record is cut short"));
         }
         Ok((batch, next))
     }

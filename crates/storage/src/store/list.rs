@@ -78,7 +78,7 @@ impl Store {
             StoreError::Engine(error)
         })?;
         match wrong {
-            Some(error) => Err(self.stop(&format!("a name is damaged: {error}"))),
+            Some(error) => Err(self.stop_for_damage(&format!("a name is damaged: {error}"))),
             None => Ok(names),
         }
     }

@@ -115,9 +115,9 @@ impl View<'_> {
         let part = Part::First(record::HEAD_BYTES);
         let scan = self.engine().range(Space::Entries, from, to, part, &mut take);
         match scan {
-            Ok(()) if is_damaged => return Err(self.unreadable("a record is cut short")),
+            Ok(()) if is_damaged => return Err(self.cut_short()),
             Ok(()) => {}
-            Err(error) => return Err(self.unreadable(&error.to_string())),
+            Err(error) => return Err(self.unreadable(&error)),
         }
         if !is_cut {
             reading.at = Place { span: end, after: None };

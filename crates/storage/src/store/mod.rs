@@ -4,6 +4,7 @@ mod bulk;
 mod change;
 mod error;
 mod growth;
+mod heal;
 mod indexes;
 mod list;
 mod many;
@@ -20,7 +21,7 @@ mod views;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use merkle::{FrozenView, RangeDigest, Tree};
 use model::{DigestKey, Entry, Key};
@@ -29,11 +30,13 @@ use crate::engine::{Engine, Space};
 pub use bulk::{RangeRows, Stored};
 use change::{Section, Tally, Was};
 pub use error::{StoreError, UpdateError};
+use heal::Stopping;
+pub use heal::{DAMAGED_TAKEN_OUT_MAX, DamagedRecord, SetAside};
 pub use list::{LIST_BYTES_MAX, Page};
 pub use marks::{Advance, Forgot, Marks, Waiting};
 use marks::{Purged, SharedMarks};
 pub use merge::MergedBatch;
-pub use open::{CORRUPT_LISTED_MAX, CorruptRecord, OpenReport, read_all};
+pub use open::{CORRUPT_LISTED_MAX, CorruptRecord, OpenReport, Unreadable, read_all};
 use rest::Rest;
 pub use scrub::Scrubbed;
 pub use views::{VIEW_CHANGES_MAX, VIEWS_MAX, View, ViewId};
@@ -82,7 +85,7 @@ pub struct Store {
     rest: Rest,
     /// Held while the engine flushes.
     flushing: Mutex<()>,
-    failure: OnceLock<Arc<str>>,
+    stopping: Stopping,
     marks: SharedMarks,
     report: OpenReport,
 }
@@ -203,29 +206,10 @@ impl Store {
         Ok(())
     }
 
-    /// Why the store has stopped writing, if it has.
-    #[must_use]
-    pub fn failure(&self) -> Option<String> {
-        self.failure.get().map(|reason| reason.to_string())
-    }
-
     /// What opening found.
     #[must_use]
     pub fn opened(&self) -> &OpenReport {
         &self.report
-    }
-
-    /// Stops all writing for good, unless it has stopped already, and gives the error to return.
-    fn stop(&self, reason: &str) -> StoreError {
-        let first = self.failure.get_or_init(|| {
-            tracing::error!(reason, "the store stops writing");
-            reason.into()
-        });
-        StoreError::Stopped(Arc::clone(first))
-    }
-
-    fn refuse_if_stopped(&self) -> Result<(), StoreError> {
-        self.failure.get().map_or(Ok(()), |reason| Err(StoreError::Stopped(Arc::clone(reason))))
     }
 
     /// After a panic in a critical section tree and entries may be out of step: never write again.
@@ -250,7 +234,7 @@ impl Store {
         })?;
         let Some(record) = record else { return Ok(Held::nothing()) };
         let (digest, entry) = record::read(key, &record, &self.digest_key).map_err(|why| {
-            self.stop(&format!("the record of {key} is damaged: {why}"));
+            self.stop_for_damage(&format!("the record of {key} is damaged: {why}"));
             StoreError::Corrupt { key: key.clone(), why }
         })?;
         Ok(Held { digest: Some(digest), entry, record_len: record.len() })

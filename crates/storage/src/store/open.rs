@@ -3,12 +3,13 @@
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use merkle::Tree;
 use model::{DigestKey, Entry, Key};
 
 use crate::engine::{Batch, Engine, EngineError, Part, Space};
+use crate::store::heal::{DAMAGED_TAKEN_OUT_MAX, SetAside, take_out};
 use crate::store::marks::SharedMarks;
 use crate::store::note::{self, Note};
 use crate::store::scan::{Look, Pass, scan};
@@ -29,11 +30,15 @@ pub struct OpenReport {
     /// Whether each record was proven by its digest, and names and indexes were compared with the entries. Otherwise
     /// the last stop was clean, and the digests were found to add up to what was there then.
     pub verified: bool,
-    /// The first damaged records. If there are any, the store takes no writes.
+    /// The first damaged records. If there are any that were not taken out, the store takes no writes.
     pub corrupt: Vec<CorruptRecord>,
     /// How many damaged records were met, named or not. Where the engine cannot read on, what lies
     /// behind is one of them.
     pub corrupt_count: u64,
+    /// How many of them were set aside and removed, by [`Store::open_healing`]: all or none.
+    pub taken_out: u64,
+    /// Where the engine could not read on.
+    pub unreadable: Option<Unreadable>,
     /// Names that a crash had left without a live key: removed.
     pub names_removed: u64,
     /// Live keys that had no name: given one. Never happens by a crash; something was lost.
@@ -42,6 +47,15 @@ pub struct OpenReport {
     pub rows_removed: u64,
     /// Entries' rows that were not in their index: added. Never happens by a crash; something was lost.
     pub rows_added: u64,
+}
+
+/// An engine that cannot read all that it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What it said.
+    pub why: String,
+    /// Whether what is on disk is at fault: another try would end the same.
+    pub is_damage: bool,
 }
 
 /// A record that is not what was written.
@@ -88,7 +102,33 @@ impl Store {
         marks: Marks,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Store, StoreError> {
-        let (pass, purged) = match pass_by_note(&*engine, &digest_key, marks, progress) {
+        Self::open_with(engine, digest_key, marks, progress, None)
+    }
+
+    /// Opens the store as [`Store::open`] does, without damaged records: each is handed to `set_aside` and removed, and
+    /// the store then takes writes. What it lacks must come from other members, and a new life must begin before its
+    /// first write. More than [`DAMAGED_TAKEN_OUT_MAX`] of them, and what the engine cannot read, stay where they are.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; or `set_aside` failed, or the engine did, with the rest of them still there.
+    pub fn open_healing(
+        engine: Arc<dyn Engine>,
+        digest_key: DigestKey,
+        marks: Marks,
+        progress: &mut dyn FnMut(u64),
+        set_aside: SetAside<'_>,
+    ) -> Result<Store, StoreError> {
+        Self::open_with(engine, digest_key, marks, progress, Some(set_aside))
+    }
+
+    fn open_with(
+        engine: Arc<dyn Engine>,
+        digest_key: DigestKey,
+        marks: Marks,
+        progress: &mut dyn FnMut(u64),
+        set_aside: Option<SetAside<'_>>,
+    ) -> Result<Store, StoreError> {
+        let (mut pass, purged) = match pass_by_note(&*engine, &digest_key, marks, progress) {
             Some(by_note) => by_note,
             None => {
                 let (tree, purged) =
@@ -97,11 +137,10 @@ impl Store {
             }
         };
         progress(pass.report.entries);
-        let damaged = pass.report.corrupt.first().map(|first| match pass.report.corrupt_count {
-            1 => format!("a record is damaged: {first}"),
-            n => format!("{n} records are damaged, the first is {first}"),
-        });
-        let mut pass = pass;
+        if let Some(set_aside) = set_aside {
+            pass.take_out(&*engine, set_aside)?;
+        }
+        let damaged = pass.report.damage();
         if damaged.is_none() {
             if pass.report.verified {
                 pass.put_names_right(&*engine, &digest_key)?;
@@ -119,12 +158,13 @@ impl Store {
             durable: AtomicU64::new(0),
             rest: Default::default(),
             flushing: Mutex::new(()),
-            failure: OnceLock::new(),
+            stopping: Default::default(),
             marks: SharedMarks::new(marks),
             report,
         };
         match damaged {
-            Some(reason) => drop(store.stop(&reason)),
+            Some(reason) if store.report.unreadable.is_some() => drop(store.stop(&reason)),
+            Some(reason) => drop(store.stop_for_damage(&reason)),
             None => store.begin(marks)?,
         }
         Ok(store)
@@ -196,6 +236,18 @@ fn pass_by_note(
 }
 
 impl Pass {
+    /// Takes damaged records out of the engine, if they are all there is and not too many. The tree has none of them;
+    /// names and rows that go with them are put right like those that a crash leaves.
+    fn take_out(&mut self, engine: &dyn Engine, set_aside: SetAside<'_>) -> Result<(), StoreError> {
+        let damaged = std::mem::take(&mut self.corrupt);
+        if self.report.unreadable.is_some() || damaged.len() > DAMAGED_TAKEN_OUT_MAX {
+            return Ok(());
+        }
+        take_out(engine, &damaged, set_aside)?;
+        self.report.taken_out = damaged.len() as u64;
+        Ok(())
+    }
+
     /// A crash leaves names of keys that are not live, at worst. Names are put right only when their
     /// number or the sum of their tokens shows that they are not those of the live keys.
     fn put_names_right(&mut self, engine: &dyn Engine, digest_key: &DigestKey) -> Result<(), StoreError> {
@@ -304,6 +356,15 @@ impl Fingerprint {
 }
 
 impl OpenReport {
+    /// What keeps the store from taking writes.
+    fn damage(&self) -> Option<String> {
+        let first = self.corrupt.first().filter(|_| self.taken_out < self.corrupt_count)?;
+        Some(match self.corrupt_count {
+            1 => format!("a record is damaged: {first}"),
+            n => format!("{n} records are damaged, the first is {first}"),
+        })
+    }
+
     pub(super) fn add(&mut self, at: &[u8], why: String) {
         self.corrupt_count += 1;
         if self.corrupt.len() < CORRUPT_LISTED_MAX {

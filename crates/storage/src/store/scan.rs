@@ -11,7 +11,7 @@ use model::{DigestKey, Key};
 use crate::engine::{Engine, EngineError, Part, Space};
 use crate::store::change::Standing;
 use crate::store::indexes::{self, Times};
-use crate::store::open::{Fingerprint, OpenReport};
+use crate::store::open::{Fingerprint, OpenReport, Unreadable};
 use crate::store::{Purged, Tally, record};
 
 /// The token space is read in so many slices, by whichever thread is free.
@@ -38,6 +38,8 @@ pub(super) struct Pass {
     /// Zero after [`Look::Digests`], and so are the fingerprints.
     pub(super) tally: Tally,
     pub(super) report: OpenReport,
+    /// Where damaged records stand, and what is wrong with each, in the order of the engine's keys.
+    pub(super) corrupt: Vec<(Box<[u8]>, String)>,
     /// What there should be.
     pub(super) wanted: Prints,
     /// What there is.
@@ -95,21 +97,20 @@ pub(super) fn scan(
 ) -> Pass {
     let report = OpenReport { verified: look == Look::Verify, ..OpenReport::default() };
     let (wanted, found) = (Prints::default(), Ok(Prints::default()));
-    let mut pass = Pass { tree, tally: Tally::default(), report, wanted, found };
+    let mut pass = Pass { tree, tally: Tally::default(), report, corrupt: Vec::new(), wanted, found };
     let (next_slice, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let reader = Reader { engine, digest_key, look, purged, next_slice, stopped };
-    let (mut corrupt, mut unreadable) = (Vec::new(), None);
+    let mut unreadable = None;
     let mut hear = |told| match told {
         Told::Entries(chunk) => {
             pass.take(&chunk);
-            corrupt.extend(chunk.corrupt);
+            pass.corrupt.extend(chunk.corrupt);
             progress(pass.report.entries);
         }
         Told::Found(found) => pass.found = found,
         Told::Unreadable(at, error) => {
-            let why = format!("nothing behind this record can be read: {error}");
             let first = unreadable.take().filter(|(known, _)| *known <= at);
-            unreadable = Some(first.unwrap_or((at, why)));
+            unreadable = Some(first.unwrap_or((at, error)));
         }
     };
     let processors = || thread::available_parallelism().map_or(1, usize::from);
@@ -129,9 +130,13 @@ pub(super) fn scan(
             told.into_iter().for_each(hear);
         }),
     }
-    corrupt.extend(unreadable);
-    corrupt.sort();
-    corrupt.into_iter().for_each(|(at, why)| pass.report.add(&at, why));
+    pass.corrupt.sort();
+    pass.corrupt.iter().for_each(|(at, why)| pass.report.add(at, why.clone()));
+    if let Some((at, error)) = unreadable {
+        let why = format!("nothing behind this record can be read: {error}");
+        pass.report.unreadable = Some(Unreadable { why: error.to_string(), is_damage: error.is_damage() });
+        pass.report.add(&at, why);
+    }
     pass
 }
 

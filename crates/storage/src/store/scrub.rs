@@ -30,8 +30,8 @@ impl Store {
     /// What the engine has in its cache it does not read from the disk again.
     ///
     /// # Errors
-    /// When an entry is damaged or cannot be read: the store has stopped, as with any damaged record that is met. Here
-    /// is where one that a peer holds could be fetched again instead.
+    /// When an entry is damaged or cannot be read: the store has stopped, as with any damaged record that is met. See
+    /// [`Store::give_up`] for what can be done then.
     pub fn scrub(&self, after: Option<&Key>, bytes_max: u64) -> Result<Scrubbed, StoreError> {
         self.refuse_if_stopped()?;
         let mut scrubbed = Scrubbed::default();

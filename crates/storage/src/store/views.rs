@@ -4,7 +4,7 @@ use std::ops::{Bound, ControlFlow};
 
 use merkle::{Cells, Frozen, FrozenEntry, FrozenView, Opening, Overlay, Prefix, RangeDigest, ViewLost};
 
-use crate::engine::{Engine, Part, Space};
+use crate::engine::{Engine, EngineError, Part, Space};
 use crate::store::{Purged, Seq, State, Store, StoreError, record};
 
 /// So many views may be open at once.
@@ -66,8 +66,8 @@ impl View<'_> {
     ) -> Result<T, ViewLost> {
         let state = self.store.lock();
         // A failed write may have changed entries and no view.
-        if let Some(reason) = self.store.failure.get() {
-            return Err(ViewLost::Unreadable(reason.to_string()));
+        if let Some(reason) = self.store.failure() {
+            return Err(ViewLost::Unreadable(reason));
         }
         let view = state.views.get(&self.id).ok_or(ViewLost::Released)?;
         read(&state, view)
@@ -113,8 +113,8 @@ impl View<'_> {
         let scan = self.store.engine.range(Space::Entries, from, to, part, &mut visit);
         match scan {
             Ok(()) if !cut_short => Ok(up_to),
-            Ok(()) => Err(self.unreadable("a record is cut short")),
-            Err(error) => Err(self.unreadable(&error.to_string())),
+            Ok(()) => Err(self.cut_short()),
+            Err(error) => Err(self.unreadable(&error)),
         }
     }
 
@@ -122,7 +122,12 @@ impl View<'_> {
         &*self.store.engine
     }
 
-    pub(super) fn unreadable(&self, why: &str) -> ViewLost {
+    /// A record has no head.
+    pub(super) fn cut_short(&self) -> ViewLost {
+        ViewLost::Unreadable(self.store.stop_for_damage("a record is cut short").to_string())
+    }
+
+    pub(super) fn unreadable(&self, why: &EngineError) -> ViewLost {
         ViewLost::Unreadable(self.store.stop(&format!("entries cannot be read: {why}")).to_string())
     }
 }
@@ -249,16 +254,15 @@ impl Frozen for View<'_> {
                 Part::First(record::HEAD_BYTES),
                 &mut visit,
             );
-            let why = match (scan, now) {
-                (Ok(()), None) => return view.digest_now_to_then(token, key, None),
+            match (scan, now) {
+                (Ok(()), None) => view.digest_now_to_then(token, key, None),
                 (Ok(()), Some(Some(head))) => {
                     let now = (!head.has_left(&at, &state.purged)).then_some(head.digest);
-                    return view.digest_now_to_then(token, key, now);
+                    view.digest_now_to_then(token, key, now)
                 }
-                (Ok(()), Some(None)) => "a record is cut short".to_owned(),
-                (Err(error), _) => error.to_string(),
-            };
-            Err(self.unreadable(&why))
+                (Ok(()), Some(None)) => Err(self.cut_short()),
+                (Err(error), _) => Err(self.unreadable(&error)),
+            }
         })
     }
 }
