@@ -98,12 +98,15 @@ pub struct NewValue {
 
 /// When a value of a write at `now` expires: counted from that or from the horizon, whichever is later, so that a
 /// coordinator whose clock is slow takes no value that has expired everywhere else (H36).
-pub fn expiry(ttl: Option<Duration>, now: Hlc, horizon: Hlc) -> Result<Expiry, Refusal> {
+///
+/// # Errors
+/// [`Refusal::Ttl`]: not between [`TTL_MIN`] and [`TTL_MAX`].
+pub fn expiry(ttl: Option<Duration>, now: Hlc, horizon: Hlc, rules: Rules) -> Result<Expiry, Refusal> {
     let Some(ttl) = ttl else { return Ok(Expiry::NEVER) };
     if !(TTL_MIN..=TTL_MAX).contains(&ttl) {
         return Err(Refusal::Ttl { ttl });
     }
-    let from = now.max(horizon);
+    let from = if rules.hold(Rule::H36) { now.max(horizon) } else { now };
     let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
     let at = Hlc::new(from.millis().saturating_add(millis), from.counter());
     // The end of time is no time but never.
@@ -136,9 +139,18 @@ pub fn put(
     }
     let seen = seen.cloned().unwrap_or_else(|| held.context().clone());
     held.write(&seen, dot, Some(Sibling::new(dot, new.value, new.content_type, new.expiry)));
+    if !limits.rules.hold(Rule::H35) {
+        held = as_if_never_replaced(held);
+    }
     held.raise_floor(watermark);
     check(&held, limits)?;
     Ok(held)
+}
+
+/// The entry as if nothing that it has replaced could outlive what it holds: for a run in which that rule is taken away.
+fn as_if_never_replaced(entry: Entry) -> Entry {
+    let last = entry.siblings().iter().map(Sibling::expiry).max().unwrap_or(entry.last_expiry());
+    Entry::from_parts(entry.context().clone(), entry.siblings().to_vec(), last).unwrap_or(entry)
 }
 
 /// Folds a DELETE into the entry held; none when there is nothing to delete and nothing is written.
@@ -229,18 +241,18 @@ mod tests {
 
     #[test]
     fn an_expiry_counts_from_the_later_of_clock_and_horizon() {
-        let (now, horizon) = (Hlc::new(1_000, 7), Hlc::new(61_000, 2));
+        let (now, horizon, all) = (Hlc::new(1_000, 7), Hlc::new(61_000, 2), Rules::default());
         let ttl = Some(Duration::from_secs(30));
-        assert_eq!(expiry(ttl, now, Hlc::ZERO), Ok(Expiry::at(Hlc::new(31_000, 7))));
+        assert_eq!(expiry(ttl, now, Hlc::ZERO, all), Ok(Expiry::at(Hlc::new(31_000, 7))));
         // A coordinator that is 60 s slow.
-        assert_eq!(expiry(ttl, now, horizon), Ok(Expiry::at(Hlc::new(91_000, 2))));
-        assert_eq!(expiry(None, now, horizon), Ok(Expiry::NEVER));
+        assert_eq!(expiry(ttl, now, horizon, all), Ok(Expiry::at(Hlc::new(91_000, 2))));
+        assert_eq!(expiry(None, now, horizon, all), Ok(Expiry::NEVER));
         for ttl in [Duration::ZERO, Duration::from_nanos(999_999), TTL_MAX + TTL_MIN, Duration::MAX] {
-            assert_eq!(expiry(Some(ttl), now, horizon), Err(Refusal::Ttl { ttl }));
+            assert_eq!(expiry(Some(ttl), now, horizon, all), Err(Refusal::Ttl { ttl }));
         }
-        let longest = expiry(Some(TTL_MAX), Hlc::new(crate::clock::WALL_MS_MAX, 0), horizon).unwrap();
+        let longest = expiry(Some(TTL_MAX), Hlc::new(crate::clock::WALL_MS_MAX, 0), horizon, all).unwrap();
         assert!(longest < Expiry::NEVER && !longest.is_over(Hlc::new(crate::clock::WALL_MS_MAX, 0)));
-        assert!(expiry(Some(TTL_MAX), Hlc::MAX, horizon).unwrap() < Expiry::NEVER);
+        assert!(expiry(Some(TTL_MAX), Hlc::MAX, horizon, all).unwrap() < Expiry::NEVER);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::promise::Promises;
 use crate::roster::Roster;
+use crate::rules::{Rule, Rules};
 use crate::stability::Kept;
 
 const VERSION: u8 = 1;
@@ -52,8 +53,13 @@ pub enum MetaError {
 impl Meta {
     /// Records were found lost: the node is behind, and claims nothing any more of what others held.
     pub fn lost_records(&mut self) {
-        self.caught_up = false;
-        self.stability.lost_records();
+        self.lost_records_under(Rules::default());
+    }
+
+    /// The same where only these rules hold: for the simulator.
+    pub fn lost_records_under(&mut self, rules: Rules) {
+        self.caught_up &= !rules.hold(Rule::H30);
+        self.stability.lost_records(rules);
     }
 
     /// The bytes to keep.

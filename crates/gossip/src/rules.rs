@@ -51,16 +51,38 @@ rules! {
     H15 = "a member is removed only by the promises of more than half of the members",
     /// Acts in the driver: the id of a new cluster.
     H16 = "a cluster's id is random, and clusters of different ids never merge",
+    /// Acts where records are found lost.
+    H17 = "a node that has lost records claims nothing any more of what others held",
     /// Acts where a member's entries are taken in.
     H19 = "a wrong clock is kept from moving other clocks, and never keeps data out",
+    /// Acts where the expiry horizon is reckoned.
+    H20 = "values leave by the horizon that a majority agrees on, and by no single clock",
+    /// Acts in the driver: the record of a node that was let in.
+    H21 = "the digest key is made at founding, handed over in a join, and never another",
     /// Acts where a client is answered.
     H22 = "a node that is behind answers no client",
     /// Acts where a node is let in.
     H23 = "a node that joins under the name of a member that is down takes its place",
+    /// Acts in the driver: what follows when a record is found lost.
+    H24 = "a node that finds a record lost begins a new life",
+    /// Acts where rumors are taken and sent.
+    H27 = "a node that is behind neither takes, sends nor passes rumors",
+    /// Acts in a session of two nodes that are behind.
+    H28 = "what neither side can judge is left out whole, and such a session proves nothing",
+    /// Acts at the opening of a session.
+    H29 = "where every member is behind they merge as usual",
+    /// Acts where a node tests whether it is behind.
+    H30 = "a node whose own watermark lies above what it holds is behind, too",
     /// Acts where a delete is coordinated.
     H31 = "a delete with a context token makes a dot, whatever is held",
     /// Acts where a node is let in.
     H34 = "taking the place of a member is an eviction, with its promises",
+    /// Acts where a write is coordinated.
+    H35 = "an entry carries the last expiry of all that it ever held",
+    /// Acts where a write is coordinated.
+    H36 = "a value expires no sooner after the horizon than after the clock of its coordinator",
+    /// Acts where the expiry horizon is reckoned.
+    H37 = "of two members the horizon is the lesser time, and moves by elapsed time while one is down",
 }
 
 /// Which rules hold: all, but for those taken away.

@@ -1,14 +1,15 @@
 //! Clients: they read and write at any node, with and without context tokens, as the API lets them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gossip::clock::NeedReservation;
 use gossip::coordinator::{self, NewValue, Refusal, WriteLimits};
 use gossip::core::Serving;
 use gossip::rules::Rule;
-use model::{ClusterId, Context, Dot, Entry, Expiry, Hlc, Key, context_token};
-use storage::UpdateError;
+use model::{ClusterId, Context, Dot, Entry, Expiry, Hlc, Key, Sibling, context_token};
+use storage::{Marks, UpdateError};
 
 use crate::host::{HostId, Waiter};
 use crate::ledger::{Claim, Written};
@@ -35,6 +36,8 @@ pub struct Op {
 pub enum OpKind {
     /// A value: this one, as digits.
     Put(u64),
+    /// The same, which expires after so long.
+    PutFor(u64, Duration),
     /// A deletion.
     Delete,
     /// The value of the greatest dot.
@@ -64,6 +67,13 @@ pub enum Answer {
     Written(Option<Dot>),
 }
 
+/// What a write is made from, beside what is held and what the client has seen.
+struct Stamp<'a> {
+    dot: Dot,
+    marks: Marks,
+    limits: &'a WriteLimits,
+}
+
 enum Decision {
     Clock(NeedReservation),
     Refused(Refusal),
@@ -84,6 +94,9 @@ impl World {
         let key = token.as_ref().map_or_else(|| key(op.key), |token| token.key.clone());
         let answer = match op.kind {
             OpKind::Put(number) => self.put(op.host, &key, number.to_string().into(), token.as_ref()),
+            OpKind::PutFor(number, ttl) => {
+                self.put_for(op.host, &key, number.to_string().into(), Some(ttl), token.as_ref())
+            }
             OpKind::Delete => self.delete(op.host, &key, token.as_ref()),
             OpKind::Get => self.get(op.host, &key, false),
             OpKind::GetAll => self.get(op.host, &key, true),
@@ -121,17 +134,18 @@ impl World {
         }
         self.check_knows(host, key);
         let only_if_all_shown = self.config.rules.hold(Rule::H4);
-        let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return gone() };
+        let Some(h) = self.hosts.get(&host) else { return gone() };
+        let wall_ms = h.wall.ms(self.now);
+        let Some(member) = h.member() else { return gone() };
         let entry = match member.store.get(key) {
             Ok(Some(entry)) => entry,
             Ok(None) => return Answer::Read(Vec::new(), None),
             Err(error) => return Answer::Refused(error.to_string()),
         };
-        let shown = if all {
-            entry.siblings()
-        } else {
-            entry.siblings().last_chunk::<1>().map_or(&[][..], |one| one)
-        };
+        let mut shown = coordinator::shown(&entry, wall_ms);
+        if !all {
+            shown.drain(..shown.len().saturating_sub(1));
+        }
         let whole = shown.len() == entry.siblings().len() || !only_if_all_shown;
         let token = whole.then(|| Token {
             key: key.clone(),
@@ -144,17 +158,30 @@ impl World {
 
     /// A write of a value.
     pub fn put(&mut self, host: HostId, key: &Key, value: Bytes, token: Option<&Token>) -> Answer {
-        self.write(host, key, token, true, |held, seen, dot, watermark, limits| {
-            let new = NewValue { value: value.clone(), content_type: None, expiry: Expiry::NEVER };
-            coordinator::put(held, seen, dot, new, watermark, limits).map(Some)
+        self.put_for(host, key, value, None, token)
+    }
+
+    /// A write of a value that expires, if it is to.
+    pub fn put_for(
+        &mut self,
+        host: HostId,
+        key: &Key,
+        value: Bytes,
+        ttl: Option<Duration>,
+        token: Option<&Token>,
+    ) -> Answer {
+        self.write(host, key, token, true, |held, seen, Stamp { dot, marks, limits }| {
+            let expiry = coordinator::expiry(ttl, dot.hlc, marks.horizon, limits.rules)?;
+            let new = NewValue { value: value.clone(), content_type: None, expiry };
+            coordinator::put(held, seen, dot, new, marks.watermark, limits).map(Some)
         })
     }
 
     /// A deletion.
     pub fn delete(&mut self, host: HostId, key: &Key, token: Option<&Token>) -> Answer {
         self.check_knows(host, key);
-        self.write(host, key, token, false, |held, seen, dot, watermark, limits| {
-            coordinator::delete(held, seen, dot, watermark, limits)
+        self.write(host, key, token, false, |held, seen, Stamp { dot, marks, limits }| {
+            coordinator::delete(held, seen, dot, marks.watermark, limits)
         })
     }
 
@@ -164,7 +191,7 @@ impl World {
         key: &Key,
         token: Option<&Token>,
         is_put: bool,
-        fold: impl Fn(Entry, Option<&Context>, Dot, Hlc, &WriteLimits) -> Result<Option<Entry>, Refusal>,
+        fold: impl Fn(Entry, Option<&Context>, Stamp<'_>) -> Result<Option<Entry>, Refusal>,
     ) -> Answer {
         self.count.requests += 1;
         if let Some(why) = self.refuses(host, true) {
@@ -189,7 +216,8 @@ impl World {
                 let hlc = member.clock.stamp(newest, wall_ms).map_err(Decision::Clock)?;
                 let dot = Dot { hlc, writer: member.life };
                 made = Some(dot);
-                fold(held, seen.as_ref(), dot, watermark, &limits).map_err(Decision::Refused)
+                let marks = Marks { watermark, horizon: member.store.marks().horizon };
+                fold(held, seen.as_ref(), Stamp { dot, marks, limits: &limits }).map_err(Decision::Refused)
             });
             match outcome {
                 Ok(updated) => break updated,
@@ -238,20 +266,23 @@ impl World {
         let Some(node) = self.hosts.get(&host).and_then(|h| h.member()).map(|member| member.node) else {
             return;
         };
-        let hash =
-            entry.siblings().iter().find(|sibling| sibling.dot() == dot).map(|sibling| *sibling.hash());
+        let made = entry.siblings().iter().find(|sibling| sibling.dot() == dot);
+        let (hash, expiry) =
+            (made.map(|sibling| *sibling.hash()), made.map_or(Expiry::NEVER, Sibling::expiry));
         let written = Written {
             cluster,
             key: key.clone(),
             host,
             node,
             hash,
+            expiry,
             replaced_by: Vec::new(),
             acknowledged: false,
             lost: false,
             quarantined: false,
         };
         self.ledger.write(dot, written, replaces);
+        self.check_lives(host, dot, expiry);
         self.check_key(host, key);
         self.check_root(host);
     }

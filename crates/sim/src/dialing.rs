@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use gossip::core::Event;
+use gossip::founding::WireVersions;
 use model::NodeId;
 
 use crate::host::{HostId, Out};
@@ -70,10 +71,25 @@ impl World {
         let run = self.run_of(to);
         let Some(host) = self.hosts.get_mut(&to) else { return };
         let (address, listens) = (host.address.clone(), !host.is_down());
-        let Some(member) = host.member_mut() else {
+        if host.member().is_none() {
             // Nobody listens, or has not joined yet.
             return self.dial_fails(id, now + back, listens);
-        };
+        }
+        let speaks = |host: HostId| self.hosts.get(&host).map(|host| host.speaks);
+        if let (Some(one), Some(other)) = (speaks(from), speaks(to))
+            && !one.meets(other)
+        {
+            let said = |versions: WireVersions| format!("{} to {}", versions.oldest, versions.newest);
+            self.trace.say(now, || {
+                format!(
+                    "{to} refuses {from}: wire versions {} were offered, {} are spoken",
+                    said(one),
+                    said(other)
+                )
+            });
+            return self.dial_fails(id, now + back, true);
+        }
+        let Some(member) = self.hosts.get_mut(&to).and_then(|h| h.member_mut()) else { return };
         if member.cluster != cluster || member.node == peer || member.node != wanted {
             return self.dial_fails(id, now + back, true);
         }

@@ -1,14 +1,17 @@
 //! A machine's disk: the engine, and the small files beside it.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gossip::meta::Meta;
-use model::{Hlc, NodeId, WriterId};
+use model::{Hlc, Key, NodeId, WriterId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use storage::MemoryEngine;
+use storage::{Engine, MemoryEngine, Part, Space};
 
 /// The small files: each is replaced whole, and durable once that is done.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +55,8 @@ pub(crate) struct Disk {
     pub(crate) flush_fails: bool,
     /// How many times longer than usual a flush takes; 0 counts as 1.
     pub(crate) slow: u32,
+    /// Records that were damaged at rest, by their place, and their bytes since.
+    rotten: BTreeMap<Box<[u8]>, Bytes>,
     /// What an operator has put aside.
     backup: Option<Backup>,
 }
@@ -100,6 +105,42 @@ impl Disk {
         let Some(Backup { engine, small }) = &self.backup else { return };
         self.engine = Some(Arc::new(engine.durable()));
         *self.small.borrow_mut() = small.clone();
+    }
+
+    /// The place of a record, counted in thousandths of all, and its key; none where there is no record.
+    pub(crate) fn record(&self, thousandths: u16) -> Option<(Box<[u8]>, Key)> {
+        let engine = self.engine.as_ref()?;
+        let mut places: Vec<Box<[u8]>> = Vec::new();
+        let mut visit = |at: &[u8], _: &[u8]| {
+            places.push(at.into());
+            ControlFlow::Continue(())
+        };
+        engine.range(Space::Entries, Bound::Unbounded, Bound::Unbounded, Part::First(0), &mut visit).ok()?;
+        let at = places.get(places.len() * usize::from(thousandths.min(999)) / 1_000)?.clone();
+        let key = Key::new(at.get(8..)?.to_vec()).ok()?;
+        Some((at, key))
+    }
+
+    /// One bit of a record is another from now on.
+    pub(crate) fn rot(&mut self, at: &[u8], bit: u32) {
+        let Some(engine) = &self.engine else { return };
+        let Ok(Some(record)) = engine.get(Space::Entries, at) else { return };
+        let mut bytes = record.to_vec();
+        let place = bit as usize % (bytes.len() * 8).max(1);
+        if let Some(byte) = bytes.get_mut(place / 8) {
+            *byte ^= 1 << (place % 8);
+        }
+        let bytes = Bytes::from(bytes);
+        engine.damage(Space::Entries, at, Some(bytes.clone()));
+        self.rotten.insert(at.into(), bytes);
+    }
+
+    /// Which damaged records are in this engine still.
+    pub(crate) fn rotten_in(&self, engine: &MemoryEngine) -> Vec<Box<[u8]>> {
+        let is_there = |at: &[u8], bytes: &Bytes| {
+            engine.get(Space::Entries, at).is_ok_and(|found| found.as_ref() == Some(bytes))
+        };
+        self.rotten.iter().filter(|(at, bytes)| is_there(at, bytes)).map(|(at, _)| at.clone()).collect()
     }
 
     /// Nothing is on it any more.

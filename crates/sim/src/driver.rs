@@ -139,6 +139,7 @@ impl World {
         let before = host.record();
         host.disk.small.borrow_mut().member = Some(Record::new(meta));
         self.check_record(id, before.as_deref(), meta);
+        self.check_horizon(id, meta);
         true
     }
 

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use gossip::founding::WireVersions;
+use gossip::wire::WIRE_VERSION;
+use model::Key;
+
 use crate::disk::Kept;
 use crate::host::HostId;
 use crate::links::LinkId;
@@ -111,6 +115,28 @@ pub enum Fault {
         /// The other.
         other: HostId,
     },
+    /// A bit of a record changes on the disk. Somebody reads it sooner or later, or the search for damage does.
+    Rot {
+        /// Where.
+        host: HostId,
+        /// Which record, in thousandths of all, in token order.
+        record: u16,
+        /// Which of its bits.
+        bit: u32,
+        /// When the search comes to it.
+        found: Duration,
+    },
+    /// A process is asked to stop, and another version of the program is started.
+    Upgrade {
+        /// Where.
+        host: HostId,
+        /// How long it is off.
+        off: Duration,
+        /// The oldest wire version that it speaks.
+        oldest: u8,
+        /// The newest.
+        newest: u8,
+    },
     /// The next flush fails: the store stops until the node is started again.
     FlushFails {
         /// Where.
@@ -186,6 +212,14 @@ impl World {
             Fault::Restore { host, off } => {
                 self.lose_disk(*host, *off, |disk| disk.restore());
                 self.forget_times(*host);
+            }
+            Fault::Rot { host, record, bit, found } => self.rot(*host, (*record, *bit), *found, fault),
+            Fault::Upgrade { host, off, oldest, newest } => {
+                self.stop(*host);
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.speaks = WireVersions { oldest: *oldest, newest: *newest };
+                }
+                self.back_later(*host, *off, false);
             }
             Fault::Pause { host, time } => {
                 let until = self.now + *time;
@@ -278,6 +312,7 @@ impl World {
                 }
             }
             Fault::FlushFails { host, .. } | Fault::DiskFull { host, .. } => self.disk_is_well(*host),
+            Fault::Rot { host, .. } => self.scrub(*host),
             _ => {}
         }
     }
@@ -310,6 +345,37 @@ impl World {
         self.back_later(id, Duration::from_millis(500), false);
     }
 
+    fn rot(&mut self, id: HostId, (record, bit): (u16, u32), found: Duration, fault: &Fault) {
+        let Some((at, key)) = self.hosts.get(&id).and_then(|host| host.disk.record(record)) else { return };
+        self.rot_record(id, (&at, bit), &key);
+        self.ends_after(found, fault);
+    }
+
+    /// The record of this key rots, wherever it stands.
+    pub(crate) fn rot_key(&mut self, id: HostId, key: &Key) {
+        let at = [&key.token().0.to_be_bytes()[..], key.as_bytes()].concat();
+        self.rot_record(id, (&at, 300), key);
+    }
+
+    fn rot_record(&mut self, id: HostId, (at, bit): (&[u8], u32), key: &Key) {
+        if self.is_rotten(id, Some(key)) {
+            return;
+        }
+        self.trace.say(self.now, || format!("{id} the record of {key} rots"));
+        self.note_record_lost(id, key);
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.disk.rot(at, bit);
+        }
+        self.check_acknowledged();
+    }
+
+    /// The search for damage reads everything.
+    pub(crate) fn scrub(&mut self, id: HostId) {
+        let Some(member) = self.hosts.get(&id).and_then(|host| host.member()) else { return };
+        // What it finds stops the store, and that is looked at where stores stop.
+        let _ = member.store.scrub(None, u64::MAX);
+    }
+
     fn lose_disk(&mut self, id: HostId, off: Duration, lose: impl FnOnce(&mut crate::disk::Disk)) {
         self.crash(id, Kept::Nothing, true);
         self.note_disk_lost(id);
@@ -327,6 +393,16 @@ impl World {
         self.agenda.push(self.now + off, Due::Start { host: id });
     }
 
+    /// A rolling change of version comes to its end.
+    fn last_version(&mut self, id: HostId) {
+        let newest = self.hosts.values().map(|host| host.speaks.newest).max().unwrap_or(WIRE_VERSION);
+        let last = WireVersions { oldest: newest.saturating_sub(1).max(WIRE_VERSION), newest };
+        let Some(host) = self.hosts.get_mut(&id).filter(|host| host.speaks != last) else { return };
+        host.speaks = last;
+        self.stop(id);
+        self.back_later(id, Duration::from_millis(500), false);
+    }
+
     /// Nothing goes wrong any more: networks and disks are well, everyone is switched on. Clocks stay as they are: skew
     /// stops nobody.
     pub(crate) fn end_all_faults(&mut self) {
@@ -339,6 +415,8 @@ impl World {
                 host.paused_until = Duration::ZERO;
             }
             self.disk_is_well(id);
+            self.scrub(id);
+            self.last_version(id);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gossip::core::{Core, ReplyId, Status};
-use gossip::founding::Founding;
+use gossip::founding::{Founding, WireVersions};
 use gossip::meta::Meta;
 use gossip::time::Now;
 use model::{ClusterId, Context, DigestKey, Dot, Entry, Key, NodeId, TokenKey, WriterId};
@@ -61,6 +61,10 @@ pub(crate) struct Host {
     /// Its node ended by itself and an operator would have to look.
     pub(crate) given_up: Option<String>,
     pub(crate) rng: StdRng,
+    /// The wire versions that its program speaks.
+    pub(crate) speaks: WireVersions,
+    /// The life that goes on although a record was lost: where that rule is switched off.
+    pub(crate) same_life: Option<WriterId>,
 }
 
 /// What the node on a machine is.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{ClusterId, Dot, Hash, Hlc, Key, NodeId, WriterId};
+use model::{ClusterId, Dot, Expiry, Hash, Hlc, Key, NodeId, WriterId};
 
+use crate::checks::Agreed;
 use crate::host::HostId;
 
 /// One write.
@@ -16,6 +17,8 @@ pub(crate) struct Written {
     pub(crate) node: NodeId,
     /// The hash of the sibling it made; none for a delete.
     pub(crate) hash: Option<Hash>,
+    /// When it expires; never, for a delete.
+    pub(crate) expiry: Expiry,
     /// Later writes that were meant to replace it.
     pub(crate) replaced_by: Vec<Dot>,
     pub(crate) acknowledged: bool,
@@ -47,6 +50,12 @@ pub(crate) struct Ledger {
     pub(crate) pending: BTreeMap<u64, Claim>,
     /// Every promise that ever was on a disk: promiser, target, evictor.
     pub(crate) promised: BTreeSet<(NodeId, NodeId, NodeId)>,
+    /// Of each member of a cluster, the latest time that it ever published.
+    pub(crate) published: BTreeMap<(ClusterId, NodeId), Hlc>,
+    /// How far the members of a cluster agree on what has expired.
+    pub(crate) agreed: BTreeMap<ClusterId, Agreed>,
+    /// Clusters whose members were all behind at one time, and went on with what they held: deletes may return.
+    pub(crate) all_behind: BTreeSet<ClusterId>,
 }
 
 impl Ledger {
@@ -62,14 +71,23 @@ impl Ledger {
         }
     }
 
-    /// Whether nobody needs to remember a write any more at this watermark: it deleted, or was replaced by one of which
-    /// that holds. `known` says which other writes are accounted for.
+    /// Whether a value has expired for everybody.
+    pub(crate) fn is_expired(&self, written: &Written) -> bool {
+        self.agreed.get(&written.cluster).is_some_and(|agreed| written.expiry.is_over(agreed.horizon))
+    }
+
+    /// Whether nobody needs to remember a write any more at this watermark: it has expired, it deleted, or was replaced by
+    /// one that deleted or has expired. `known` says which other writes are accounted for.
     pub(crate) fn is_forgotten(&self, dot: Dot, watermark: Hlc, known: &dyn Fn(Dot) -> bool) -> bool {
         let mut left = vec![dot];
         let mut looked = BTreeSet::new();
         while let Some(dot) = left.pop() {
             let Some(written) = self.dots.get(&dot).filter(|_| looked.insert(dot)) else { continue };
-            if (written.hash.is_none() && dot.hlc <= watermark) || (looked.len() > 1 && known(dot)) {
+            let is_empty = written.hash.is_none() || self.is_expired(written);
+            if (is_empty && dot.hlc <= watermark) || (looked.len() > 1 && known(dot)) {
+                return true;
+            }
+            if looked.len() == 1 && self.is_expired(written) {
                 return true;
             }
             left.extend(&written.replaced_by);

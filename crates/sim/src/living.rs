@@ -2,18 +2,19 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gossip::core::{Core, Env, Event, Time};
+use gossip::core::{Core, CoreConfig, Env, Event, Time};
 use gossip::meta::Meta;
 use gossip::roster::Contact;
 use gossip::rules::Rule;
 use model::{NodeId, TokenKey, WriterId};
 use rand::RngExt;
-use storage::{MemoryEngine, Store};
+use storage::{DamagedRecord, MemoryEngine, Store};
 
 use crate::disk::Kept;
-use crate::host::{Flusher, HostId, Member, Seen, State};
+use crate::host::{Flusher, Host, HostId, Member, Seen, State};
 use crate::wall::NodeClock;
 use crate::world::{Due, World};
 
@@ -43,7 +44,7 @@ impl World {
         let Some(host) = self.hosts.get_mut(&id) else { return };
         // Noted before the engine's folder is made anew: a node that ends in between must not forget that it is behind.
         if host.disk.engine.is_none() && meta.roster.len() > 1 {
-            meta.lost_records();
+            meta.lost_records_under(self.config.rules);
             if !self.persist(id, &meta) {
                 return self.crash_of_itself(id, "its record cannot be written");
             }
@@ -51,12 +52,7 @@ impl World {
         let Some(host) = self.hosts.get_mut(&id) else { return };
         let engine = Arc::clone(host.disk.engine.get_or_insert_with(|| Arc::new(MemoryEngine::new())));
         let (small, wall, address) = (host.disk.small.clone(), host.wall, host.address.clone());
-        let opened =
-            Store::open(engine.clone(), meta.digest_key.clone(), meta.stability.marks(), &mut |_| {});
-        let store = match opened {
-            Ok(store) => store,
-            Err(error) => return self.crash_of_itself(id, &error.to_string()),
-        };
+        let Some(store) = self.open_store(id, &mut meta, engine.clone()) else { return };
         let clock = NodeClock::start(small);
         if let Some(add) = meta.roster.added(meta.node) {
             let told = meta.roster.contact(meta.node).map_or(add.at, |contact| contact.stamp);
@@ -73,7 +69,8 @@ impl World {
         let env = Env { now: zero, store: &store, time: &clock };
         let behind = !meta.caught_up;
         let facts = (meta.node, meta.cluster, meta.digest_key.clone());
-        let (core, first) = Core::start(self.config.clone(), meta, contact, seed, env);
+        let config = CoreConfig { wire: host.speaks, ..self.config.clone() };
+        let (core, first) = Core::start(config, meta, contact, seed, env);
         let member = Member {
             core,
             store,
@@ -100,6 +97,53 @@ impl World {
         self.begin(id, member, first, behind);
     }
 
+    /// Opens the store without what is damaged in it; that records were lost is on disk before. The new life is that of
+    /// another writer, so it is healed by the others and not believed.
+    fn open_store(&mut self, id: HostId, meta: &mut Meta, engine: Arc<MemoryEngine>) -> Option<Store> {
+        let full = self.hosts.get(&id).is_some_and(|host| host.disk.small.borrow().full);
+        let mut damaged = 0;
+        let mut set_aside = |records: &[DamagedRecord]| {
+            damaged += records.len();
+            if full { Err("nothing more can be written".to_owned()) } else { Ok(()) }
+        };
+        let (key, marks) = (meta.digest_key.clone(), meta.stability.marks());
+        let store = match Store::open_healing(engine, key, marks, &mut |_| {}, &mut set_aside) {
+            Ok(store) => store,
+            Err(error) => {
+                self.crash_of_itself(id, &error.to_string());
+                return None;
+            }
+        };
+        if damaged > 0 && meta.roster.len() > 1 {
+            self.trace.say(self.now, || format!("{id} has lost {damaged} records"));
+            meta.lost_records_under(self.config.rules);
+            self.persist(id, meta);
+        }
+        let stopped = Arc::clone(&self.store_stopped);
+        store.on_stop(Box::new(move || stopped.store(true, Ordering::Relaxed)));
+        Some(store)
+    }
+
+    /// Where a store has stopped for damaged records alone the node goes on without them, in a new life.
+    pub(crate) fn heal_stopped(&mut self) {
+        if !self.store_stopped.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let is_damaged = |host: &Host| host.member().is_some_and(|member| member.store.give_up().is_some());
+        let damaged = self.hosts.iter().filter(|(_, host)| is_damaged(host)).map(|(id, _)| *id);
+        for id in damaged.collect::<Vec<_>>() {
+            self.trace.say(self.now, || format!("{id} has found a damaged record"));
+            let goes_on = !self.config.rules.hold(Rule::H24);
+            let life = self.hosts.get(&id).and_then(Host::member).map(|member| member.life);
+            self.process_ends(id, false);
+            let Some(host) = self.hosts.get_mut(&id) else { continue };
+            host.same_life = life.filter(|_| goes_on);
+            if let Some(meta) = host.record() {
+                self.be_member(id, Rc::unwrap_or_clone(meta), true);
+            }
+        }
+    }
+
     fn begin(&mut self, id: HostId, member: Member, first: Vec<gossip::core::Action>, behind: bool) {
         let (now, failure) = (self.now, member.store.failure());
         let Some(host) = self.hosts.get_mut(&id) else { return };
@@ -120,6 +164,9 @@ impl World {
     fn life(&mut self, id: HostId) -> WriterId {
         let always_new = self.config.rules.hold(Rule::H2);
         let Some(host) = self.hosts.get_mut(&id) else { return WriterId(0) };
+        if let Some(same) = host.same_life.take() {
+            return same;
+        }
         let fresh = WriterId(host.rng.random());
         let mut small = host.disk.small.borrow_mut();
         if always_new { fresh } else { *small.writer.get_or_insert(fresh) }

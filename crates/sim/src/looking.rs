@@ -8,14 +8,13 @@ use bytes::Bytes;
 use gossip::core::{Event, ReplyId, Serving};
 use gossip::founding::{
     ClusterFacts, Founding, FoundingSettings, FoundingStep, JoinAnswer, JoinRefusal, JoinRequest, SeedResult,
-    WireVersions, should_dissolve,
+    should_dissolve,
 };
 use gossip::liveness::LivenessState;
 use gossip::meta::Meta;
 use gossip::roster::Roster;
 use gossip::rules::Rule;
 use gossip::time::Now;
-use gossip::wire::WIRE_VERSION;
 use model::{ClusterId, DigestKey, NodeId};
 use rand::RngExt;
 
@@ -82,7 +81,7 @@ impl World {
             name,
             gossip: host.address.clone(),
             http: host.address.replace(":7711", ":7710"),
-            wire: WireVersions { oldest: WIRE_VERSION, newest: WIRE_VERSION },
+            wire: host.speaks,
             may_found: host.settings.may_found,
             cluster,
         })
@@ -131,6 +130,9 @@ impl World {
 
     fn joined(&mut self, id: HostId, cluster: ClusterId, digest_key: DigestKey, roster: Roster) {
         self.trace.say(self.now, || format!("{id} was let into {cluster}"));
+        let handed_over = self.config.rules.hold(Rule::H21);
+        let own = self.hosts.get_mut(&id).filter(|_| !handed_over).map(|host| DigestKey(host.rng.random()));
+        let digest_key = own.unwrap_or(digest_key);
         self.first_record(id, cluster, digest_key, roster, false);
     }
 

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use gossip::core::CoreConfig;
 use gossip::rules::Rules;
+use gossip::wire::WIRE_VERSION;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
@@ -48,20 +50,24 @@ impl Plan {
         let dice = Dice::new(seed);
         let mut rng = dice.of("plan", (0, 0));
         let count = *[2, 3, 3, 3, 3, 4, 5].choose(&mut rng).unwrap_or(&3);
-        let end = Duration::from_secs(rng.random_range(15..50));
+        // Watermarks take some steps of time to rise over anything.
+        let long = options.forgets_deletes && rng.random_ratio(1, 2);
+        let end =
+            Duration::from_secs(if long { rng.random_range(60..150) } else { rng.random_range(15..50) });
         let network = network(&mut rng);
-        let fanout = *[0, 1, 4, 4, 4].choose(&mut rng).unwrap_or(&4);
-        let core = gossip::core::CoreConfig {
-            fanout,
-            forgets_deletes: options.forgets_deletes,
-            ..Default::default()
-        };
+        let core = core(options, &mut rng);
         let setting = Setting { seed, rules: options.rules, network, core };
         let hosts = hosts(count, &mut rng);
         let ops = ops(count, end, &mut dice.of("clients", (0, 0)));
         let faults = faults(hosts.len() as u16, end, options, &mut dice.of("faults", (0, 0)));
         Self { setting, hosts, ops, faults, end }
     }
+}
+
+fn core(options: PlanOptions, rng: &mut StdRng) -> CoreConfig {
+    let fanout = *[0, 1, 4, 4, 4].choose(rng).unwrap_or(&4);
+    let grace = Duration::from_secs(*[1, 5, 15, 600].choose(rng).unwrap_or(&600));
+    CoreConfig { fanout, grace, forgets_deletes: options.forgets_deletes, ..CoreConfig::default() }
 }
 
 fn network(rng: &mut StdRng) -> NetworkConfig {
@@ -103,10 +109,13 @@ fn hosts(count: u16, rng: &mut StdRng) -> Vec<(HostId, HostSettings, Duration)> 
 fn ops(count: u16, end: Duration, rng: &mut StdRng) -> Vec<(Duration, Op)> {
     let keys = rng.random_range(1..8);
     let requests = rng.random_range(30..300_u64);
+    // Of how many values in ten one expires.
+    let expiring = *[0, 0, 2, 5, 10].choose(rng).unwrap_or(&0);
     let mut ops = Vec::new();
     for number in 0..requests {
         let at = Duration::from_micros(rng.random_range(500_000..end.as_micros() as u64));
         let kind = match rng.random_range(0..10) {
+            0..4 if rng.random_range(0..10) < expiring => OpKind::PutFor(number, ms(rng, 100, 40_000)),
             0..4 => OpKind::Put(number),
             4..6 => OpKind::Delete,
             6..8 => OpKind::Get,
@@ -170,7 +179,7 @@ fn fault(hosts: u16, options: PlanOptions, disks_to_lose: &mut usize, rng: &mut 
         1 => Kept::Prefix(rng.random_range(0..=1_000)),
         _ => Kept::Torn(rng.random()),
     };
-    match rng.random_range(0..100) {
+    match rng.random_range(0..110) {
         0..22 => {
             let (power, moves) = (rng.random(), rng.random_ratio(1, 8));
             Fault::Crash { host, kept, power, off: ms(rng, 10, 20_000), moves }
@@ -184,7 +193,9 @@ fn fault(hosts: u16, options: PlanOptions, disks_to_lose: &mut usize, rng: &mut 
                 Fault::LoseEngine { host, off: ms(rng, 100, 15_000) }
             }
         }
-        34..38 if options.restores => Fault::Restore { host, off: ms(rng, 100, 10_000) },
+        34..38 if options.restores || options.forgets_deletes => {
+            Fault::Restore { host, off: ms(rng, 100, 10_000) }
+        }
         38..44 => Fault::Pause { host, time: ms(rng, 100, 12_000) },
         44..54 => {
             let group = (1..=hosts).map(HostId).filter(|_| rng.random()).collect();
@@ -206,6 +217,15 @@ fn fault(hosts: u16, options: PlanOptions, disks_to_lose: &mut usize, rng: &mut 
             let by = *[50, 3_000, 8_000, 3_600_000, 3 * 365 * 86_400_000].choose(rng).unwrap_or(&50);
             let by_ms = rng.random_range(-by..=by);
             Fault::Jump { host, by_ms }
+        }
+        97..104 => {
+            let (record, bit, found) = (rng.random_range(0..1_000), rng.random(), ms(rng, 1, 20_000));
+            Fault::Rot { host, record, bit, found }
+        }
+        104..106 => {
+            let newest = WIRE_VERSION + u8::from(rng.random_ratio(2, 3));
+            let oldest = if rng.random() { newest } else { WIRE_VERSION };
+            Fault::Upgrade { host, off: ms(rng, 100, 5_000), oldest, newest }
         }
         _ => Fault::Drift { host, ppm: rng.random_range(-50_000..50_000) },
     }

@@ -1,12 +1,16 @@
 //! The world: machines, their network, and what happens when. One thread, one heap of events, one seed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
 use gossip::coordinator::WriteLimits;
 use gossip::core::{CoreConfig, Event};
+use gossip::founding::WireVersions;
 use gossip::rules::Rules;
+use gossip::wire::WIRE_VERSION;
 use model::NodeId;
 
 use crate::agenda::Agenda;
@@ -113,6 +117,8 @@ pub struct World {
     pub(crate) broken: Option<Violation>,
     pub(crate) tokens: Vec<crate::client::Token>,
     pub(crate) writes_made: u64,
+    /// Whether a store has stopped that nobody has looked at yet.
+    pub(crate) store_stopped: Arc<AtomicBool>,
 }
 
 impl World {
@@ -137,6 +143,7 @@ impl World {
             broken: None,
             tokens: Vec::new(),
             writes_made: 0,
+            store_stopped: Arc::default(),
         }
     }
 
@@ -161,6 +168,8 @@ impl World {
             paused_until: Duration::ZERO,
             given_up: None,
             rng: self.dice.of("host", (u64::from(id.0), 0)),
+            speaks: WireVersions { oldest: WIRE_VERSION, newest: WIRE_VERSION },
+            same_life: None,
         };
         self.hosts.insert(id, host);
     }
@@ -213,6 +222,7 @@ impl World {
             }
             self.count.steps += 1;
             self.happen(due);
+            self.heal_stopped();
         }
         match &self.broken {
             Some(violation) => Err(violation.clone()),

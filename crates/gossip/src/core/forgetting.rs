@@ -10,10 +10,11 @@ use storage::Marks;
 use super::{Action, Core, Env, Op};
 use crate::liveness::LivenessState;
 use crate::roster::RosterVersion;
+use crate::rules::Rule;
 use crate::session::{Session, Stability};
 use crate::stability::{
     Cause, Elapsed, Publications, Published, SAID_COMPONENTS_MAX, STEP_MS, Said, Terms, Vector, Waits,
-    majority, reckon,
+    majority, reckon, step,
 };
 
 /// Rows that the store looks at or takes off its disk in one action, about.
@@ -70,7 +71,9 @@ impl Core {
         }
         self.alone_is_not_behind();
         self.forgetting.publish_at = env.now.mono;
-        self.test_behind();
+        if self.config.rules.hold(Rule::H30) {
+            self.test_behind();
+        }
         self.persist();
     }
 
@@ -240,15 +243,24 @@ impl Core {
             self.forgetting.waits = reckoned.waits;
             self.changed = true;
         }
+        let horizon = self.reckon_horizon(env);
+        self.take_marks(Marks { watermark: reckoned.watermark.unwrap_or_default(), horizon }, env);
+    }
+
+    /// The expiry horizon, by what is known now; lower than the one that is kept where little is.
+    fn reckon_horizon(&mut self, env: Env<'_>) -> Hlc {
         let members = self.meta.roster.len();
-        let published = self.forgetting.known.iter().map(|(_, published)| published.at);
-        let agreed = majority(published, members);
         let other_down =
             members == 2 && self.others().all(|id| self.liveness.state(id) == LivenessState::Down);
+        let rules = self.config.rules;
+        if !rules.hold(Rule::H20) || (other_down && !rules.hold(Rule::H37)) {
+            return step(self.meta.stability.published);
+        }
+        let published = self.forgetting.known.iter().map(|(_, published)| published.at);
+        let agreed = majority(published, members);
         let kept = self.meta.stability.horizon;
         let passed = self.forgetting.elapsed.horizon(other_down, env.now.mono, kept);
-        let horizon = agreed.max(passed).unwrap_or_default();
-        self.take_marks(Marks { watermark: reckoned.watermark.unwrap_or_default(), horizon }, env);
+        agreed.max(passed).unwrap_or_default()
     }
 
     /// Watermark and horizon rise to at least these: on disk before they are used. What the watermark says that this
@@ -289,7 +301,7 @@ impl Core {
     /// Whether every member is known to be behind, this one too (H29).
     pub(super) fn all_behind(&self) -> bool {
         let is_behind = |id: NodeId| self.peers.get(&id).and_then(|peer| peer.behind) == Some(true);
-        !self.meta.caught_up && self.others().all(is_behind)
+        self.config.rules.hold(Rule::H29) && !self.meta.caught_up && self.others().all(is_behind)
     }
 
     /// A session has completed in which nothing was left out: all that the peer held is durably held here.
@@ -298,8 +310,11 @@ impl Core {
         if let Some(theirs) = session.peer_vector() {
             self.meta.stability.vector.merge(theirs, &self.meta.roster);
         }
-        if session.terms() == Terms::Equal || session.terms() == Terms::Behind {
+        if matches!(session.terms(), Terms::Equal | Terms::Behind) {
             self.completed(session);
+        } else if !self.meta.caught_up && !self.config.rules.hold(Rule::H28) {
+            // As if any session ended it.
+            (self.meta.caught_up, self.meta.stability.behind) = (true, None);
         }
         let own = self.meta.stability.published;
         let now = self.meta.stability.complete(me, own, &self.meta.roster);

@@ -3,14 +3,9 @@
 use bytes::Bytes;
 
 use super::{Action, Core, Env, ReplyId};
-use crate::founding::{
-    ClusterFacts, JoinAnswer, JoinRefusal, JoinRequest, SponsorDecision, WireVersions, admit, sponsor,
-};
+use crate::founding::{ClusterFacts, JoinAnswer, JoinRefusal, JoinRequest, SponsorDecision, admit, sponsor};
 use crate::roster::Roster;
 use crate::rules::Rule;
-use crate::wire::WIRE_VERSION;
-
-const WIRE: WireVersions = WireVersions { oldest: WIRE_VERSION, newest: WIRE_VERSION };
 
 impl Core {
     pub(super) fn join_asked(&mut self, reply: ReplyId, request: &Bytes, env: Env<'_>) {
@@ -38,7 +33,8 @@ impl Core {
         if !self.may_repair() || !self.meta.caught_up {
             return JoinAnswer::Refused(JoinRefusal::NotReady);
         }
-        let decision = sponsor(&self.meta.roster, self.meta.node, |id| self.surely(id, env), WIRE, request);
+        let wire = self.config.wire;
+        let decision = sponsor(&self.meta.roster, self.meta.node, |id| self.surely(id, env), wire, request);
         match decision {
             SponsorDecision::Refuse(refusal) => JoinAnswer::Refused(refusal),
             // It is known, and wants to know who else is.

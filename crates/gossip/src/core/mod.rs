@@ -38,15 +38,16 @@ use rand::rngs::StdRng;
 use storage::{Seq, Store};
 
 use crate::clock::Skew;
+use crate::founding::WireVersions;
 use crate::liveness::{Liveness, LivenessConfig, LivenessState};
 use crate::meta::Meta;
 use crate::pace::{Governor, GovernorConfig};
 use crate::roster::Contact;
-use crate::rules::Rules;
+use crate::rules::{Rule, Rules};
 use crate::rumor::Rumors;
 use crate::session::{Schedule, Session, SessionConfig, SessionId};
 use crate::time::Now;
-use crate::wire::Frame;
+use crate::wire::{Frame, WIRE_VERSION};
 
 pub use event::{Action, Event, Op, ReplyId};
 pub use status::{ForgettingStatus, MemberStatus, Serving, SessionStatus, Status};
@@ -66,6 +67,8 @@ pub struct CoreConfig {
     pub forgets_deletes: bool,
     /// How long a purged tombstone stays on the disk after it has left the tree; longer than a session may last.
     pub grace: Duration,
+    /// What this program speaks: a node that speaks nothing of it is not let in.
+    pub wire: WireVersions,
     /// All of them, outside of the simulator.
     pub rules: Rules,
 }
@@ -79,6 +82,7 @@ impl Default for CoreConfig {
             governor: GovernorConfig::default(),
             forgets_deletes: true,
             grace: Duration::from_secs(600),
+            wire: WireVersions { oldest: WIRE_VERSION, newest: WIRE_VERSION },
             rules: Rules::default(),
         }
     }
@@ -372,7 +376,8 @@ impl Core {
 
     /// A node that is behind neither takes, sends nor passes rumors (H27).
     fn may_spread(&self) -> bool {
-        self.may_repair() && self.meta.caught_up && self.config.fanout > 0
+        let knows = self.meta.caught_up || !self.config.rules.hold(Rule::H27);
+        self.may_repair() && knows && self.config.fanout > 0
     }
 
     fn store_stopped(&mut self, reason: String, env: Env<'_>) {

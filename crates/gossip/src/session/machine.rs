@@ -20,7 +20,7 @@ use super::report::{Account, Report, SessionMethod, SessionPhase, Way};
 use super::{Failure, Found, Step, Tally};
 
 use crate::roster::RosterVersion;
-use crate::rules::Rules;
+use crate::rules::{Rule, Rules};
 use crate::stability::{Judge, Terms, Vector};
 use crate::time::Now;
 
@@ -295,7 +295,10 @@ impl Session {
         }
         self.peer_behind = peer_behind;
         let all_behind = self.stability.all_behind && theirs.all_behind;
-        let terms = Terms::of(self.behind, peer_behind, all_behind);
+        let mut terms = Terms::of(self.behind, peer_behind, all_behind);
+        if terms == Terms::NoAuthority && !self.rules.hold(Rule::H28) {
+            terms = Terms::Authority;
+        }
         self.judge = Judge { terms, watermark: theirs.watermark };
         Ok(())
     }

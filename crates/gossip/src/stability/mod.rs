@@ -28,6 +28,8 @@ use model::{Hlc, NodeId};
 use serde::{Deserialize, Serialize};
 use storage::Marks;
 
+use crate::rules::{Rule, Rules};
+
 pub use behind::Cause;
 pub use horizon::{Elapsed, majority};
 pub use judge::{Judge, Judged, Ruling, Terms, rumor, split, take_out, without};
@@ -67,10 +69,14 @@ impl Kept {
         self.unproven.get_or_insert(self.published);
     }
 
-    /// Records were found lost: nothing is claimed any more of what others held (H17).
-    pub fn lost_records(&mut self) {
-        self.vector = Vector::default();
-        self.behind.get_or_insert(Cause::Lost);
+    /// Records were found lost: nothing is claimed any more of what others held (H17), and the node is behind (H30).
+    pub fn lost_records(&mut self, rules: Rules) {
+        if rules.hold(Rule::H17) {
+            self.vector = Vector::default();
+        }
+        if rules.hold(Rule::H30) {
+            self.behind.get_or_insert(Cause::Lost);
+        }
     }
 
     /// This node's vector over all members of the roster, its own component among them.

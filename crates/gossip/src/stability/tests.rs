@@ -240,7 +240,7 @@ fn lost_records_put_a_node_behind_its_own_watermark() {
     let roster = roster(3);
     let mut own = kept(450, 500, &[(1, 470), (3, 521)]);
     assert!(!own.holds_too_little(id(2), &roster));
-    own.lost_records();
+    own.lost_records(Rules::default());
     assert!(own.holds_too_little(id(2), &roster));
     assert!(own.completed(id(2), &roster), "a session that brought no vector is not enough");
     own.vector.merge(&vector(&[(1, 480), (3, 490)]), &roster);
@@ -250,7 +250,7 @@ fn lost_records_put_a_node_behind_its_own_watermark() {
 #[test]
 fn the_only_member_is_never_behind() {
     let mut own = kept(450, 0, &[]);
-    own.lost_records();
+    own.lost_records(Rules::default());
     assert!(!own.holds_too_little(id(1), &roster(1)));
     assert!(own.holds_too_little(id(1), &roster(2)));
 }

@@ -28,8 +28,8 @@ pub(crate) struct Simulate {
     #[arg(long, value_name = "A..B", value_parser = band, default_value = "0..1000")]
     seeds: Range<u64>,
 
-    /// Run one seed, and say what happened
-    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "scenario"])]
+    /// Run one seed, and say what happened; with --scenario, play it with this one
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
 
     /// Play the scenario of one hazard, such as H31; "all" plays all of them
@@ -109,7 +109,7 @@ fn scenario(arguments: &Simulate, name: &str) -> Result<(), CliError> {
     };
     let mut failed = 0;
     for scenario in chosen {
-        let outcome = scenario.run(0, arguments.rules(), arguments.words);
+        let outcome = scenario.run(arguments.seed.unwrap_or(0), arguments.rules(), arguments.words);
         output::print(report::scenario(&scenario, &outcome, arguments.json)?)?;
         failed += usize::from(outcome.violation.is_some());
     }

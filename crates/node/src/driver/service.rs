@@ -190,7 +190,7 @@ impl Service for NodeService {
     async fn put(&self, request: PutRequest) -> Result<Written, ServiceError> {
         let PutRequest { key, value, content_type, context, ttl } = request;
         let fold = |held: Entry, seen: Option<&Context>, Stamp { dot, marks, limits }: Stamp<'_>| {
-            let expiry = coordinator::expiry(ttl, dot.hlc, marks.horizon)?;
+            let expiry = coordinator::expiry(ttl, dot.hlc, marks.horizon, limits.rules)?;
             let new = NewValue { value: Bytes::clone(&value), content_type: content_type.clone(), expiry };
             coordinator::put(held, seen, dot, new, marks.watermark, limits).map(Some)
         };

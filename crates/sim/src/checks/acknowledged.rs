@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{ClusterId, Context, Dot, Entry, Hlc, Key};
-use storage::read_all;
+use storage::{Space, read_all};
 
 use crate::host::{Host, HostId};
 use crate::ledger::Written;
@@ -16,7 +16,10 @@ pub(crate) type OnDisk = BTreeMap<Key, Entry>;
 /// What would be there after a crash now.
 pub(crate) fn on_disk(host: &Host) -> Result<Option<(ClusterId, OnDisk)>, String> {
     let (Some(meta), Some(engine)) = (host.record(), &host.disk.engine) else { return Ok(None) };
-    let rows = read_all(&engine.durable(), &meta.digest_key).map_err(|error| error.to_string())?;
+    let durable = engine.durable();
+    // What is damaged and was not found yet is lost already.
+    host.disk.rotten_in(&durable).into_iter().for_each(|at| durable.damage(Space::Entries, &at, None));
+    let rows = read_all(&durable, &meta.digest_key).map_err(|error| error.to_string())?;
     Ok(Some((meta.cluster, rows.into_iter().collect())))
 }
 
@@ -73,6 +76,36 @@ impl World {
             let contexts = known.get(&(written.cluster, written.key.clone()));
             written.lost |= !contexts.is_some_and(|all| all.iter().any(|context| context.covers(*dot)));
         }
+    }
+
+    /// One record of a host is about to be lost: so is what it alone holds.
+    pub(crate) fn note_record_lost(&mut self, host: HostId, key: &Key) {
+        let (Some(h), Ok(others)) = (self.hosts.get(&host), self.known(Some(host))) else { return };
+        let Some(cluster) = h.record().map(|meta| meta.cluster) else { return };
+        let mut context = Context::default();
+        let rows = on_disk(h).ok().flatten().map(|(_, rows)| rows).unwrap_or_default();
+        let seen = h.member().and_then(|member| member.seen.entries.get(key));
+        for entry in rows.get(key).into_iter().chain(seen) {
+            context.merge(entry.context());
+        }
+        let elsewhere = others.get(&(cluster, key.clone()));
+        let dots: Vec<Dot> = self.ledger.of_key(cluster, key).map(|(dot, _)| dot).collect();
+        for dot in dots.into_iter().filter(|dot| context.covers(*dot)) {
+            if let Some(written) = self.ledger.dots.get_mut(&dot) {
+                written.lost |= !elsewhere.is_some_and(|all| all.iter().any(|context| context.covers(dot)));
+            }
+        }
+        for member in self.hosts.values_mut().filter_map(Host::member_mut) {
+            member.seen.must_know.remove(key);
+        }
+    }
+
+    /// Whether a host has a record that is damaged and was not found yet: this key's, or any.
+    pub(crate) fn is_rotten(&self, host: HostId, key: Option<&Key>) -> bool {
+        let Some(disk) = self.hosts.get(&host).map(|host| &host.disk) else { return false };
+        let Some(engine) = &disk.engine else { return false };
+        let rotten = disk.rotten_in(engine);
+        key.map_or(!rotten.is_empty(), |key| rotten.iter().any(|at| at.get(8..) == Some(key.as_bytes())))
     }
 
     /// The disk of a host is about to be lost: what it alone holds is lost with it.

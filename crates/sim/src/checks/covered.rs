@@ -4,6 +4,8 @@
 use gossip::roster::Roster;
 use model::{ClusterId, Dot, Entry, Hlc, Key};
 
+use storage::Marks;
+
 use crate::host::{HostId, Member, context};
 use crate::ledger::{Ledger, Written};
 use crate::world::World;
@@ -11,6 +13,9 @@ use crate::world::World;
 impl World {
     /// Looks at one key of one host, which a step may have changed. [`World::check_root`] comes after the last of them.
     pub(crate) fn check_key(&mut self, host: HostId, key: &Key) {
+        if self.is_rotten(host, Some(key)) {
+            return;
+        }
         let Some(member) = self.hosts.get_mut(&host).and_then(|h| h.member_mut()) else { return };
         // A store that cannot be read has stopped; nobody is answered from it.
         let Ok(now) = member.store.get(key) else { return };
@@ -21,7 +26,7 @@ impl World {
         if before == now {
             return;
         }
-        let watermark = member.store.marks().watermark;
+        let Marks { watermark, horizon } = member.store.marks();
         let in_tree = |entry: &&Entry| !is_purged(entry, watermark);
         let (was, is) = (before.as_ref().filter(in_tree), now.as_ref().filter(in_tree));
         let digest = |entry: Option<&Entry>| entry.map(|entry| entry.digest(key, &member.digest_key));
@@ -31,7 +36,9 @@ impl World {
         member.seen.tombstones += tombstone(is);
         member.seen.tombstones -= tombstone(was);
         let cluster = member.cluster;
-        let may_forget = now.is_none() && before.as_ref().is_some_and(|entry| is_purged(entry, watermark));
+        let is_over =
+            |entry: &Entry| entry.is_over(horizon) || (now.is_none() && is_purged(entry, watermark));
+        let may_forget = before.as_ref().is_some_and(is_over);
         let forgot = !may_forget && !context(now.as_ref()).includes(&context(before.as_ref()));
         let forgot = forgot.then(|| format!("{host} forgot what it had seen of {key}"));
         let limits = self.limits;
@@ -92,6 +99,7 @@ pub(crate) fn covered(
             || written.hash.is_none()
             || written.lost
             || written.quarantined
+            || ledger.is_expired(written)
             || written.replaced_by.iter().any(|later| context.covers(*later))
             || stranded(dot, written);
         if !accounted {

@@ -9,19 +9,24 @@
 //! | `dots` | dots are unique and rise, above every watermark; contexts stay within bounds | 4, 7 |
 //! | `roster` | a member is removed by promises only, a name is given to one, a watermark never falls | 4 |
 //! | `knowing` | who answers knows what everyone knew when it came | |
+//! | `expired` | values expire at a time that the members agree on, and not before they are written | 1, 2 |
+//! | `returned` | nothing is back that an acknowledged write has replaced | 5 |
 //! | `quiet` | once faults stop all become one | |
 
 mod acknowledged;
 mod covered;
 mod dots;
+mod expired;
 mod knowing;
 mod quiet;
+mod returned;
 mod roster;
 mod tree;
 
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use expired::Agreed;
 pub use quiet::QUIET_MAX;
 
 use crate::host::HostId;

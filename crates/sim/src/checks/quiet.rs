@@ -37,7 +37,7 @@ impl World {
                 Err(_) => {}
             }
         }
-        let found = self.all_there();
+        let found = self.all_there().and_then(|()| self.nothing_returned());
         self.judge("quiet", found);
         self.check_all()
     }
@@ -150,6 +150,9 @@ impl World {
             }
             for claim in self.ledger.claims.iter().filter(|claim| claim.cluster == member.cluster) {
                 let Some(entry) = known.get(&claim.key) else { continue };
+                if self.ledger.all_behind.contains(&member.cluster) {
+                    continue;
+                }
                 if let Some(back) = entry.siblings().iter().find(|s| claim.gone.contains(&s.dot())) {
                     let (dot, key) = (back.dot(), &claim.key);
                     if self.claim_is_kept(claim) {
@@ -159,23 +162,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// Whether a write is on the disks of removed members alone: they keep it, for people to look at.
-    fn only_removed_hold(&self, dot: model::Dot) -> bool {
-        let Some(written) = self.ledger.dots.get(&dot) else { return false };
-        let holds = |host: &Host| {
-            let member = host.member().filter(|member| member.cluster == written.cluster);
-            let held = member.and_then(|member| member.seen.entries.get(&written.key));
-            held.is_some_and(|entry| entry.context().covers(dot))
-        };
-        let removed = |host: &Host| {
-            let member = host.member();
-            member.is_some_and(|m| m.status.as_ref().is_some_and(|s| s.serving == Serving::Removed))
-                || host.given_up.is_some()
-        };
-        let holders: Vec<&Host> = self.hosts.values().filter(|host| holds(host)).collect();
-        holders.iter().all(|host| removed(host))
     }
 
     /// A delete counts unless the disks that had it were lost by a fault, or only a removed member has it.

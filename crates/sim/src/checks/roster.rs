@@ -2,11 +2,12 @@
 //! member at a time, as far as its sponsor can see.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use gossip::meta::Meta;
 use model::NodeId;
 
-use crate::host::HostId;
+use crate::host::{Host, HostId};
 use crate::world::World;
 
 impl World {
@@ -19,6 +20,7 @@ impl World {
         else {
             return;
         };
+        self.note_all_behind(before, now);
         let (fell, from) = (now.stability.watermark, before.stability.watermark);
         if fell < from {
             self.judge("watermark", Err(format!("{host} put its watermark back from {from} to {fell}")));
@@ -37,6 +39,17 @@ impl World {
                 Err(format!("{host} let {added} in under the name {}, which {other} has", add.name))
             });
             self.judge("roster", found);
+        }
+    }
+
+    /// Where no member knows what the others have forgotten, they go on with what they hold together.
+    fn note_all_behind(&mut self, before: &Meta, now: &Meta) {
+        let knows = |meta: Rc<Meta>| {
+            let other = meta.cluster == now.cluster && meta.node != now.node;
+            other && meta.caught_up && now.roster.contains(meta.node)
+        };
+        if now.caught_up && !before.caught_up && !self.hosts.values().filter_map(Host::record).any(knows) {
+            self.ledger.all_behind.insert(now.cluster);
         }
     }
 

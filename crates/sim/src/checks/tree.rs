@@ -2,8 +2,10 @@
 //! stored at each opening and at the end.
 
 use merkle::{Frozen, Tree};
-use storage::read_all;
+use model::Entry;
+use storage::{Marks, read_all};
 
+use super::acknowledged::on_disk;
 use super::covered::is_purged;
 use crate::host::{HostId, Member};
 use crate::ledger::Written;
@@ -12,6 +14,9 @@ use crate::world::World;
 impl World {
     /// Compares what the store says with the sum of what the checkers saw.
     pub(crate) fn check_root(&mut self, host: HostId) {
+        if self.is_rotten(host, None) {
+            return;
+        }
         let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return };
         let found = if member.store.failure().is_some() { Ok(()) } else { adds_up(member) };
         self.judge("tree", found.map_err(|why| format!("{host}: {why}")));
@@ -19,6 +24,9 @@ impl World {
 
     /// Reads everything anew and compares.
     pub(crate) fn check_store(&mut self, host: HostId) {
+        if self.is_rotten(host, None) {
+            return;
+        }
         let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return };
         if member.store.failure().is_some() {
             return;
@@ -30,9 +38,9 @@ impl World {
     /// A store was opened: its entries are taken for seen, its tree must be theirs.
     pub(crate) fn check_opened(&mut self, host: HostId, behind: bool) {
         let must_know = if behind { self.what_everyone_knows(host) } else { Default::default() };
+        let Some(Ok(Some((_, rows)))) = self.hosts.get(&host).map(on_disk) else { return };
         let Some(member) = self.hosts.get_mut(&host).and_then(|h| h.member_mut()) else { return };
-        let Ok(rows) = read_all(&*member.engine, &member.digest_key) else { return };
-        member.seen.entries = rows.into_iter().collect();
+        member.seen.entries = rows;
         member.seen.must_know = must_know;
         add_up(member);
         let entries: Vec<_> =
@@ -52,8 +60,10 @@ impl World {
     pub(crate) fn see_forgotten(&mut self, host: HostId) {
         let Some(member) = self.hosts.get_mut(&host).and_then(|h| h.member_mut()) else { return };
         add_up(member);
-        let watermark = member.store.marks().watermark;
-        let purged = member.seen.entries.iter().filter(|(_, entry)| is_purged(entry, watermark));
+        let Marks { watermark, horizon } = member.store.marks();
+        let expires = |entry: &Entry| entry.next_expiry().is_over(horizon);
+        let moved = |entry: &Entry| is_purged(entry, watermark) || expires(entry);
+        let purged = member.seen.entries.iter().filter(|(_, entry)| moved(entry));
         let purged: Vec<_> = purged.map(|(key, _)| key.clone()).collect();
         purged.iter().for_each(|key| self.check_key(host, key));
         self.check_root(host);

@@ -4,14 +4,19 @@
 //! | file | hazards |
 //! |---|---|
 //! | `writes` | H2, H4, H5, H7, H19, H31: of writes, and of what members exchange |
+//! | `expiry` | H20, H35, H36, H37: of values that expire |
+//! | `behind` | H17, H21, H24, H27, H28, H29, H30: of nodes that hold less than the others count on |
 //! | `members` | H15, H16, H22, H23, H34: of who belongs, and who may answer |
 
+mod behind;
+mod expiry;
 mod members;
 mod writes;
 
 use std::time::Duration;
 
 use gossip::rules::{Rule, Rules};
+use model::{Hlc, Key};
 
 use crate::checks::Violation;
 use crate::client::{Answer, Token};
@@ -32,7 +37,8 @@ pub struct Scenario {
 
 /// All of them, in the order of their hazards.
 pub fn all() -> Vec<Scenario> {
-    let mut all: Vec<Scenario> = writes::SCENARIOS.iter().chain(members::SCENARIOS).copied().collect();
+    let files = [writes::SCENARIOS, expiry::SCENARIOS, behind::SCENARIOS, members::SCENARIOS];
+    let mut all: Vec<Scenario> = files.into_iter().flatten().copied().collect();
     all.sort_by_key(|scenario| scenario.rule);
     all
 }
@@ -112,6 +118,42 @@ impl World {
         self.stuck("not everyone serves after a minute")
     }
 
+    /// Waits until something is so, for three minutes at most.
+    fn until(&mut self, what: &str, so: impl Fn(&World) -> bool) -> Result<(), Violation> {
+        for _ in 0..18_000 {
+            if so(self) {
+                return Ok(());
+            }
+            self.run_for(Duration::from_millis(10))?;
+        }
+        self.stuck(&format!("not after three minutes: {what}"))
+    }
+
+    fn watermark_at(&self, host: HostId) -> Hlc {
+        let member = self.hosts.get(&host).and_then(|host| host.member());
+        member.map_or(Hlc::ZERO, |member| member.store.marks().watermark)
+    }
+
+    /// Waits until this host's watermark has passed all that was written so far.
+    fn until_forgotten_so_far(&mut self, host: HostId) -> Result<(), Violation> {
+        let last = self.ledger.last_of_node.values().max().copied().unwrap_or_default();
+        self.until("the watermark passes the last write", |world| world.watermark_at(host) >= last)
+    }
+
+    /// A host's record of this key is damaged, and the search for damage finds it at once.
+    fn lose_record(&mut self, host: HostId, key: &Key) -> Result<(), Violation> {
+        self.rot_key(host, key);
+        self.scrub(host);
+        self.heal_stopped();
+        if self.holds(host, key) { self.stuck("the record was not lost") } else { Ok(()) }
+    }
+
+    /// Whether a host has a record of this key.
+    fn holds(&self, host: HostId, key: &Key) -> bool {
+        let member = self.hosts.get(&host).and_then(|host| host.member());
+        member.is_some_and(|member| member.store.get(key).is_ok_and(|entry| entry.is_some()))
+    }
+
     /// A value written and acknowledged.
     fn put_surely(
         &mut self,
@@ -120,8 +162,25 @@ impl World {
         value: &str,
         token: Option<&Token>,
     ) -> Result<(), Violation> {
+        self.surely(host, |world| world.put(host, &crate::client::key(key), value.to_owned().into(), token))
+    }
+
+    /// ... that expires after so long.
+    fn put_surely_for(
+        &mut self,
+        host: HostId,
+        key: u16,
+        value: &str,
+        ttl: Duration,
+    ) -> Result<(), Violation> {
+        self.surely(host, |world| {
+            world.put_for(host, &crate::client::key(key), value.to_owned().into(), Some(ttl), None)
+        })
+    }
+
+    fn surely(&mut self, host: HostId, put: impl FnOnce(&mut World) -> Answer) -> Result<(), Violation> {
         let before = self.count().acknowledged;
-        let answer = self.put(host, &crate::client::key(key), value.to_owned().into(), token);
+        let answer = put(self);
         if let Answer::Refused(why) = answer {
             return self.stuck(&format!("{host} refuses a write: {why}"));
         }
