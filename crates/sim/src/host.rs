@@ -152,6 +152,8 @@ pub(crate) struct Seen {
     pub(crate) tombstones: u64,
     /// What every member held when this node came without its data: it must hold that before it answers.
     pub(crate) must_know: BTreeMap<Key, BTreeSet<Dot>>,
+    /// What tombstones had seen that this life took off its disk.
+    pub(crate) forgotten: BTreeMap<Key, Context>,
 }
 
 impl Host {

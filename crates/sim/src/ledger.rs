@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{ClusterId, Dot, Expiry, Hash, Hlc, Key, NodeId, WriterId};
+use model::{ClusterId, Context, Dot, Expiry, Hash, Hlc, Key, NodeId, WriterId};
 
-use crate::checks::Agreed;
+use crate::checks::{Agreed, Holdings};
 use crate::host::HostId;
 
 /// One write.
@@ -56,6 +56,14 @@ pub(crate) struct Ledger {
     pub(crate) agreed: BTreeMap<ClusterId, Agreed>,
     /// Clusters whose members were all behind at one time, and went on with what they held: deletes may return.
     pub(crate) all_behind: BTreeSet<ClusterId>,
+    /// What each member held, by its own times.
+    pub(crate) holdings: Holdings,
+    /// What tombstones had seen that are off some disk.
+    pub(crate) purged: BTreeMap<(ClusterId, Key), Context>,
+    /// Nodes that somebody has removed, whether they know it or not.
+    pub(crate) removed: BTreeSet<NodeId>,
+    /// Nodes whose disks were put back, until a session has completed since.
+    pub(crate) put_back: BTreeSet<NodeId>,
 }
 
 impl Ledger {

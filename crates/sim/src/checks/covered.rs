@@ -52,6 +52,8 @@ impl World {
             None => Ok(()),
         });
         self.judge("covered", found);
+        self.note_held(host, key, &context(before.as_ref()), &context(now.as_ref()));
+        self.check_purged(host, key, before.as_ref(), now.as_ref());
         let components = now.as_ref().map_or(0, |entry| entry.context().components());
         if components > limits.components_max * 2 {
             self.judge("dots", Err(format!("{host} holds a context of {components} components for {key}")));

@@ -33,6 +33,7 @@ impl World {
         let node = self.hosts.get(&host).and_then(|h| h.disk.small.borrow().node);
         if let Some(node) = node {
             self.ledger.last_of_node.remove(&node);
+            self.ledger.put_back.insert(node);
         }
     }
 }

@@ -6,8 +6,11 @@
 //! | `covered` | what a context covers is there, was replaced, or was lost with its only disks | 1 |
 //! | `acknowledged` | what a client was told is kept is on some disk | 2 |
 //! | `tree` | root and counts are those of the data, after a reopening too | 6 |
+//! | `vectors` | what a summary vector claims is on its node's disk | 3 |
+//! | `watermark` | it never falls, lies under its node's own stable, and all under it is known there | 4 |
+//! | `purged` | what a tombstone replaced that was taken off a disk is nowhere, and is taken in nowhere | 5 |
 //! | `dots` | dots are unique and rise, above every watermark; contexts stay within bounds | 4, 7 |
-//! | `roster` | a member is removed by promises only, a name is given to one, a watermark never falls | 4 |
+//! | `roster` | a member is removed by promises only, a name is given to one | |
 //! | `knowing` | who answers knows what everyone knew when it came | |
 //! | `expired` | values expire at a time that the members agree on, and not before they are written | 1, 2 |
 //! | `returned` | nothing is back that an acknowledged write has replaced | 5 |
@@ -18,16 +21,20 @@ mod covered;
 mod dots;
 mod expired;
 mod knowing;
+mod purged;
 mod quiet;
 mod returned;
 mod roster;
 mod tree;
+mod vectors;
+mod watermark;
 
 use std::fmt;
 use std::time::Duration;
 
 pub(crate) use expired::Agreed;
 pub use quiet::QUIET_MAX;
+pub(crate) use vectors::Holdings;
 
 use crate::host::HostId;
 use crate::world::World;
@@ -75,6 +82,8 @@ impl World {
     pub fn check_all(&mut self) -> Result<(), Violation> {
         for host in self.hosts.keys().copied().collect::<Vec<_>>() {
             self.check_store(host);
+            self.check_whole_vector(host);
+            self.check_all_returned(host);
         }
         self.check_acknowledged();
         self.broken.clone().map_or(Ok(()), Err)

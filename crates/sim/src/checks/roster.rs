@@ -1,4 +1,4 @@
-//! What a record may never take back: its watermark. A member is removed only by the promises of more than half of the members, each on a disk; and a name is given to one
+//! A member is removed only by the promises of more than half of the members, each on a disk; and a name is given to one
 //! member at a time, as far as its sponsor can see.
 
 use std::collections::BTreeSet;
@@ -16,14 +16,19 @@ impl World {
         for (target, evictor, _) in now.promises.iter() {
             self.ledger.promised.insert((now.node, target, evictor));
         }
+        self.ledger.removed.extend(now.roster.removed().map(|(id, _)| id));
+        if now.stability.unproven.is_none() {
+            self.ledger.put_back.remove(&now.node);
+        }
+        self.check_vector(host, before.filter(|before| before.node == now.node), now);
         let Some(before) = before.filter(|before| before.cluster == now.cluster && before.node == now.node)
         else {
             return;
         };
         self.note_all_behind(before, now);
-        let (fell, from) = (now.stability.watermark, before.stability.watermark);
-        if fell < from {
-            self.judge("watermark", Err(format!("{host} put its watermark back from {from} to {fell}")));
+        self.check_watermark(host, before, now);
+        if now.caught_up && !before.caught_up {
+            self.check_all_returned(host);
         }
         for (removed, removal) in now.roster.removed() {
             if before.roster.contains(removed) && removal.by == now.node {

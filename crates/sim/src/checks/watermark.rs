@@ -1,0 +1,64 @@
+//! The watermark never falls, crashes included; it lies at or under its node's own stable unless that node is behind;
+//! and every write at or under it is known where it is.
+
+use std::ops::Bound;
+
+use gossip::meta::Meta;
+use model::{Dot, Hlc, WriterId};
+
+use crate::host::{HostId, context};
+use crate::ledger::Written;
+use crate::world::World;
+
+impl World {
+    /// A host has put its record on disk, over the one before.
+    pub(super) fn check_watermark(&mut self, host: HostId, before: &Meta, now: &Meta) {
+        let (from, to) = (before.stability.watermark, now.stability.watermark);
+        let found = if to < from {
+            Err(format!("{host} put its watermark back from {from} to {to}"))
+        } else if now.caught_up
+            && now.roster.contains(now.node)
+            && now.stability.holds_too_little(now.node, &now.roster)
+        {
+            let stable = now.stability.stable(now.node, &now.roster);
+            Err(format!(
+                "{host} has a watermark of {to}, above its own stable of {stable}, and is not behind"
+            ))
+        } else if now.caught_up {
+            let from = if before.caught_up { from } else { Hlc::ZERO };
+            self.knows_all(host, now, (from, to))
+        } else {
+            Ok(())
+        };
+        self.judge("watermark", found);
+    }
+
+    /// Whether all acknowledged writes between two watermarks are known at a host.
+    fn knows_all(&self, host: HostId, record: &Meta, (from, to): (Hlc, Hlc)) -> Result<(), String> {
+        let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return Ok(()) };
+        if from >= to || self.ledger.removed.contains(&member.node) {
+            return Ok(());
+        }
+        let last = |hlc| Dot { hlc, writer: WriterId(u64::MAX) };
+        let between = (Bound::Excluded(last(from)), Bound::Included(last(to)));
+        for (dot, written) in self.ledger.dots.range(between) {
+            let Written { key, acknowledged, lost, quarantined, .. } = written;
+            if !acknowledged || *lost || *quarantined || written.cluster != record.cluster {
+                continue;
+            }
+            let known = context(member.seen.entries.get(key));
+            let covers = |dot| known.covers(dot);
+            let is_known = covers(*dot)
+                || self.ledger.is_forgotten(*dot, to, &covers)
+                || self.is_stranded(&record.roster, *dot, written);
+            if !is_known {
+                return Err(format!(
+                    "{host} has a watermark of {to} and has not seen {dot} of {key}, written at {}: its next write \
+                     would claim that it has",
+                    written.host
+                ));
+            }
+        }
+        Ok(())
+    }
+}
