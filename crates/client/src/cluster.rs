@@ -32,6 +32,9 @@ pub struct ClusterView {
     /// The node's search for damage; `None` from one that has no store yet, or does not say.
     #[serde(default)]
     pub scrub: Option<ScrubView>,
+    /// What of its records was found damaged or lost since its process began; `None`: nothing, or it does not say.
+    #[serde(default)]
+    pub damage: Option<DamageView>,
     /// Every member of the roster, the answering node included.
     pub members: Vec<MemberView>,
 }
@@ -51,6 +54,25 @@ pub struct ScrubView {
     pub passes: u64,
     /// For how long, at most, an entry has not been proven, in milliseconds; `None`: not known.
     pub oldest_unverified_age_ms: Option<u64>,
+}
+
+/// What a node has lost of its records since its process began, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamageView {
+    /// When it was last found, RFC 3339.
+    pub found_at: Option<String>,
+    /// What was found then, as a sentence's end.
+    pub what: String,
+    /// Records that were taken out of the store.
+    pub records: u64,
+    /// Of these: under their keys the node holds something again, from other members.
+    pub held_again: u64,
+    /// Of these: no other member held anything under their keys.
+    pub held_by_none: u64,
+    /// Whether the node has completed a session with a member that is not behind since, or is the only one.
+    pub healed: bool,
+    /// The file with the bytes of records that were taken out, on the node's machine.
+    pub kept_in: Option<String>,
 }
 
 /// The node that answered.

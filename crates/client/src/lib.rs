@@ -24,7 +24,7 @@ mod list;
 mod repairs;
 mod send;
 
-pub use cluster::{ClusterView, Liveness, MemberView, NodeView, Readiness, ScrubView};
+pub use cluster::{ClusterView, DamageView, Liveness, MemberView, NodeView, Readiness, ScrubView};
 pub use error::{Error, Problem};
 pub use forgetting::{Forgetting, WaitsFor};
 pub use kv::{Deleted, Head, Headed, PutOptions, Read, Sibling, Siblings, Value, Written};

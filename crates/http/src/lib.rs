@@ -71,6 +71,7 @@ use std::time::Duration;
 
 mod app;
 mod body;
+mod damage_view;
 mod drills;
 mod error;
 mod fields;
@@ -89,6 +90,7 @@ mod target;
 mod view;
 
 pub use app::{RouterOptions, router};
+pub use damage_view::DamageView;
 pub use error::ServiceError;
 pub use forgetting_view::{ForgettingView, WaitsView};
 pub use problem::{PROBLEM_TYPE_PREFIX, ProblemKind};

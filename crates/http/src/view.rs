@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use model::{ClusterId, NodeId};
 use serde::{Serialize, Serializer};
 
+use crate::damage_view::DamageView;
 use crate::forgetting_view::ForgettingView;
 
 /// The cluster as one node sees it.
@@ -26,6 +27,8 @@ pub struct ClusterView {
     pub forgetting: ForgettingView,
     /// The node's search for damage in its own store; null before it has one.
     pub scrub: Option<ScrubView>,
+    /// What of its records was found damaged or lost since its process began; null when nothing was.
+    pub damage: Option<DamageView>,
     /// Every member of the roster, the answering node included.
     pub members: Vec<MemberView>,
 }

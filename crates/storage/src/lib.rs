@@ -9,11 +9,13 @@
 //!   be opened anew in the same engine, without them: [`Store::open_healing`].
 //! * [`Flusher`]: group commit.
 //! * [`Quarantine`]: what a node that was behind alone still had.
+//! * [`keep_damaged`]: the bytes of damaged records, for people.
 //! * [`small_file`] and [`DataDir`]: the rest of what a node keeps on disk.
 //!
 //! No clock, no randomness and, but for the flusher's one thread and those that read while opening, no task.
 
 mod commit;
+mod damaged_file;
 mod data_dir;
 mod durable_fs;
 mod engine;
@@ -30,6 +32,7 @@ mod sled;
 pub mod small_file;
 mod store;
 
+pub use damaged_file::{DAMAGED_FILE_BYTES_MAX, keep_damaged};
 pub use data_dir::{DataDir, DirError};
 pub use engine::{Batch, Engine, EngineError, FIRST_BYTES_CHEAP, Part, Space, Visit, Write};
 pub use flusher::{Flusher, WhenDurable};

@@ -30,6 +30,11 @@ async fn the_cluster_is_told_in_the_names_of_the_api() {
                 "bytes_per_second": 2_097_152, "running": true, "entries": 12, "bytes": 3_456, "passes": 1,
                 "oldest_unverified_age_ms": 7_000,
             },
+            "damage": {
+                "found_at": "2023-11-14T22:13:20.000Z",
+                "what": "the record of a was damaged: it does not match its digest",
+                "records": 1, "held_again": 1, "held_by_none": 0, "healed": true, "kept_in": "/data/damaged",
+            },
             "members": [
                 {
                     "id": "0000000000000001", "name": "a", "liveness": "alive", "root": "abcd",

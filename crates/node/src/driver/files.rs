@@ -15,7 +15,8 @@ const FORM: u32 = 1;
 /// The data directory and the small files in it.
 ///
 /// `node` holds the node's id from its first start on, `member` the durable record of a member, `clock` the clock's
-/// reservation, `engine/` the data, `quarantine` values that only this node still had.
+/// reservation, `engine/` the data, `quarantine` values that only this node still had, `damaged` the bytes of damaged
+/// records.
 #[derive(Debug)]
 pub struct NodeFiles {
     dir: DataDir,
@@ -97,6 +98,11 @@ impl NodeFiles {
     /// Where the clock's reservation is.
     pub fn clock(&self) -> PathBuf {
         self.dir.file("clock")
+    }
+
+    /// Where the bytes of damaged records are kept.
+    pub fn damaged(&self) -> PathBuf {
+        self.dir.file("damaged")
     }
 
     /// Where the engine's folder is.

@@ -11,6 +11,7 @@ use storage::{Flusher, Seq, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 
 use super::clock::SharedClock;
+use super::damage::Damage;
 use super::drill::{DrillRefused, Drills};
 use super::news::News;
 use super::requests::Requests;
@@ -112,6 +113,8 @@ pub struct Present {
     pub limits: WriteLimits,
     /// How long clients' requests take.
     pub requests: Requests,
+    /// What was found damaged since the process began.
+    pub damage: Damage,
     drills: Drills,
     phase: RwLock<Phase>,
 }
@@ -131,7 +134,8 @@ impl Present {
         drills: Drills,
     ) -> Self {
         let phase = RwLock::new(Phase::Looking("starting".into()));
-        Self { node, name, http, gossip, limits, requests: Requests::default(), drills, phase }
+        let (requests, damage) = (Requests::default(), Damage::default());
+        Self { node, name, http, gossip, limits, requests, damage, drills, phase }
     }
 
     /// Whether this node may be told to hold itself apart ([`Present::drill_isolate`]).

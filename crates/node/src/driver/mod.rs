@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `files` | the data directory |
 //! | `clock` | the clock and its reservation |
+//! | `damage` | what was found damaged, and what became of it |
 //! | `drill` | holding the node apart, to practise |
 //! | `looking` | a node without a cluster finds one |
 //! | `member` | what the node is at the moment |
 //! | `news` | clients' writes on their way to the protocol |
+//! | `opening` | the store, whatever state its folder is in |
 //! | `protocol` | the thread that runs the protocol |
 //! | `greeting` | a member asks its seeds whether they are of its cluster |
 //! | `limits` | connections, by the files that may be open |
@@ -18,6 +20,7 @@
 //! | `wires` | the transport's own thread |
 
 mod clock;
+mod damage;
 mod drill;
 mod files;
 mod greeting;
@@ -25,6 +28,7 @@ mod limits;
 mod looking;
 mod member;
 mod news;
+mod opening;
 mod protocol;
 mod repairs;
 mod requests;
@@ -44,11 +48,10 @@ use gossip::meta::Meta;
 use gossip::pace::{GovernorConfig, GovernorStatus};
 use gossip::roster::Contact;
 use gossip::session::{Prefer, SessionConfig};
-use gossip::stability::Cause;
 use gossip::wire::WIRE_VERSION;
 use http_api::RouterOptions;
 use model::{Hlc, TokenKey, WriterId};
-use storage::{Flusher, SledEngine, SledOptions, Store};
+use storage::{Engine, Flusher};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -77,6 +80,8 @@ enum Ended {
     Stopped,
     /// It was a cluster of one without keys, and gave way to another cluster.
     Dissolved,
+    /// A record was found damaged: a new life begins, in the engine that the store has given up.
+    Damaged(Arc<dyn Engine>),
 }
 
 /// A node with its sockets open, whatever cluster it is in.
@@ -182,8 +187,8 @@ impl Node {
         shutdown: &CancellationToken,
         draining: &CancellationToken,
     ) -> Result<(), Fatal> {
+        let (mut with_data, mut engine) = (meta.is_some(), None);
         loop {
-            let with_data = meta.is_some();
             let record = match meta.take() {
                 Some(record) => record,
                 None => {
@@ -195,10 +200,13 @@ impl Node {
                     found
                 }
             };
-            match self.be_member(record, with_data, inbox, (shutdown, draining)).await? {
+            match self.be_member(record, engine.take(), with_data, inbox, (shutdown, draining)).await? {
                 Ended::Stopped => return Ok(()),
                 Ended::Dissolved => self.files.forget_cluster()?,
+                Ended::Damaged(given_up) => (meta, engine) = (self.files.meta()?, Some(given_up)),
             }
+            // Which cluster it is of was settled at the start.
+            with_data = false;
         }
     }
 
@@ -220,29 +228,13 @@ impl Node {
 
     async fn be_member(
         &self,
-        mut meta: Meta,
+        meta: Meta,
+        engine: Option<Arc<dyn Engine>>,
         with_data: bool,
         inbox: &mut Inbox,
         tokens: (&CancellationToken, &CancellationToken),
     ) -> Result<Ended, Fatal> {
-        // Noted before the engine makes its folder anew: a node killed in between must not forget that it is behind.
-        if meta.roster.len() > 1 && !self.files.has_engine() {
-            meta.lost_records();
-            self.save(&meta)?;
-        }
-        let opening_ms = wall_ms();
-        let (store, lost) = self.open_store(&meta).await?;
-        if lost && meta.roster.len() > 1 {
-            if meta.stability.behind != Some(Cause::Joined) {
-                tracing::warn!(
-                    "records were lost; this node is behind until a session with another member completes"
-                );
-            }
-            meta.lost_records();
-            self.save(&meta)?;
-        }
-        storage::forget_losses(&self.files.engine())
-            .map_err(|error| Fatal::DataDirUnusable { path: self.files.path(), reason: error.to_string() })?;
+        let opening::Opened { store, meta, began_ms } = self.open_store(meta, engine).await?;
         self.start_above_own_past(&meta);
         let life = WriterId(rand::random());
         let stamp = self.stamp()?;
@@ -253,7 +245,7 @@ impl Node {
         let (status, seen) = watch::channel(not_yet(&meta));
         let flusher = Flusher::spawn(Arc::clone(&store))
             .map_err(|error| Fatal::Failed(format!("no thread for the flusher: {error}")))?;
-        let scrubbing = scrub::Scrubbing::new(self.settings.scrub_bytes_per_second, &store, opening_ms);
+        let scrubbing = scrub::Scrubbing::new(self.settings.scrub_bytes_per_second, &store, began_ms);
         let member = Arc::new(Member {
             cluster: meta.cluster,
             digest_key: meta.digest_key.clone(),
@@ -285,6 +277,7 @@ impl Node {
             replies: BTreeMap::new(),
         };
         self.present.set_member(Arc::clone(&member));
+        damage::Damage::follow(&self.present, &member);
         self.run_protocol(protocol, first, inbox, mailbox, with_data, tokens).await
     }
 
@@ -322,11 +315,9 @@ impl Node {
                 let _ = tell.send(ended);
             })
             .map_err(|error| Fatal::Failed(format!("no thread for the protocol: {error}")))?;
-        if let Some(reason) = member.store.failure() {
-            let _ = member.events.try_send(gossip::core::Event::StoreStopped { reason });
-        }
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(Ended::Stopped),
+            engine = until_damaged(&member) => Ok(Ended::Damaged(engine)),
             greeted = greeting::until_dissolved(self, &member, with_data) => greeted.map(|()| Ended::Dissolved),
             ended = &mut told => return Err(protocol_ended(ended)),
         };
@@ -386,30 +377,25 @@ impl Node {
             reason: "the clock's reservation cannot be written".into(),
         })
     }
+}
 
-    /// Opens the store, saying how far it is; the second is whether records were lost.
-    async fn open_store(&self, meta: &Meta) -> Result<(Arc<Store>, bool), Fatal> {
-        let (dir, key, present) = (self.files.engine(), meta.digest_key.clone(), Arc::clone(&self.present));
-        let marks = meta.stability.marks();
-        let path = self.files.path();
-        let opened = tokio::task::spawn_blocking(move || {
-            present.set_looking("opening the store".into());
-            let unusable = |reason: String| Fatal::DataDirUnusable { path: path.clone(), reason };
-            let sled = SledEngine::open(&dir, &SledOptions::default())
-                .map_err(|error| unusable(error.to_string()))?;
-            if let Some(losses) = &sled.losses {
-                tracing::error!(%losses, "records were lost");
-            }
-            let lost = sled.losses.is_some() || sled.created;
-            let mut progress = |entries: u64| {
-                present.set_looking(format!("opening the store: {entries} entries read"));
-            };
-            let store = Store::open(Arc::new(sled.engine), key, marks, &mut progress)
-                .map_err(|error| unusable(error.to_string()))?;
-            Ok::<_, Fatal>((Arc::new(store), lost))
-        });
-        opened.await.map_err(|error| Fatal::Failed(format!("the store could not be opened: {error}")))?
+/// Waits until the store has stopped, and resolves if that was for damaged records alone. Otherwise the protocol learns
+/// of it, and this never ends.
+async fn until_damaged(member: &Arc<Member>) -> Arc<dyn Engine> {
+    let stopped = CancellationToken::new();
+    let tell = stopped.clone();
+    member.store.on_stop(Box::new(move || tell.cancel()));
+    stopped.cancelled().await;
+    let store = Arc::clone(&member.store);
+    // Waits for a flush, perhaps.
+    if let Ok(Some(engine)) = tokio::task::spawn_blocking(move || store.give_up()).await
+        && member.store.opened().is_sound()
+    {
+        return engine;
     }
+    let reason = member.store.failure().unwrap_or_default();
+    let _ = member.events.send(gossip::core::Event::StoreStopped { reason }).await;
+    std::future::pending().await
 }
 
 fn protocol_ended(how: Result<Result<Inbox, String>, oneshot::error::RecvError>) -> Fatal {

@@ -301,7 +301,7 @@ impl Present {
         let status = member.status.borrow();
         match &status.serving {
             Serving::Yes => None,
-            Serving::Behind => Some(why_behind(&status)),
+            Serving::Behind => Some(why_behind(&status, self.damage.unhealed())),
             Serving::Removed => Some(
                 "this node was removed from the cluster: its data directory is kept; start it with an empty one to join anew".into(),
             ),
@@ -330,6 +330,7 @@ impl Present {
                 tombstones: 0,
                 forgetting: ForgettingView::default(),
                 scrub: None,
+                damage: self.damage.view(),
                 members: Vec::new(),
             };
         };
@@ -345,15 +346,17 @@ impl Present {
             tombstones: counts.tombstones,
             forgetting: forgetting_view(&status, wall_ms()),
             scrub: Some(member.scrubbing.view(wall_ms())),
+            damage: self.damage.view(),
             members,
         }
     }
 }
 
-fn why_behind(status: &Status) -> String {
-    let why = match status.forgetting.behind {
-        None | Some(Cause::Joined) => "joined, and behind".to_owned(),
-        Some(cause) => format!("behind ({cause})"),
+fn why_behind(status: &Status, damage: Option<String>) -> String {
+    let why = match (status.forgetting.behind, damage) {
+        (None | Some(Cause::Joined), _) => "joined, and behind".to_owned(),
+        (Some(Cause::Lost), Some(damage)) => format!("behind ({}: {damage})", Cause::Lost),
+        (Some(cause), _) => format!("behind ({cause})"),
     };
     format!("{why}: waiting for a first completed session with a member that is not behind")
 }

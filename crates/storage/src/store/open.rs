@@ -356,9 +356,15 @@ impl Fingerprint {
 }
 
 impl OpenReport {
+    /// Whether every damaged record was taken out, if there was one: the store could take writes.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.taken_out == self.corrupt_count
+    }
+
     /// What keeps the store from taking writes.
     fn damage(&self) -> Option<String> {
-        let first = self.corrupt.first().filter(|_| self.taken_out < self.corrupt_count)?;
+        let first = self.corrupt.first().filter(|_| !self.is_sound())?;
         Some(match self.corrupt_count {
             1 => format!("a record is damaged: {first}"),
             n => format!("{n} records are damaged, the first is {first}"),

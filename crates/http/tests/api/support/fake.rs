@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_api::{
-    Brake, ClusterView, DeleteRequest, Deleted, DrillsView, ForgettingView, GovernorView, Limits, ListItem,
-    ListPage, ListRequest, Liveness, MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun,
-    RepairMethod, RepairOutcome, RepairPhase, RepairView, RepairsView, ScrubView, Service, ServiceError,
-    SessionView, Version, WaitsView, Written,
+    Brake, ClusterView, DamageView, DeleteRequest, Deleted, DrillsView, ForgettingView, GovernorView, Limits,
+    ListItem, ListPage, ListRequest, Liveness, MemberView, NodeView, PutRequest, Read, Readiness,
+    RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairView, RepairsView, ScrubView, Service,
+    ServiceError, SessionView, Version, WaitsView, Written,
 };
 use model::{ClusterId, Dot, Hlc, Key, NodeId, WriterId};
 
@@ -215,6 +215,15 @@ impl Service for Fake {
                 bytes: 3_456,
                 passes: 1,
                 oldest_unverified_age_ms: Some(7_000),
+            }),
+            damage: Some(DamageView {
+                found_at: Some(1_700_000_000_000),
+                what: "the record of a was damaged: it does not match its digest".into(),
+                records: 1,
+                held_again: 1,
+                held_by_none: 0,
+                healed: true,
+                kept_in: Some("/data/damaged".into()),
             }),
             members: vec![
                 member(1, "a", Liveness::Alive, Some(1_700_000_000_123), None),

@@ -1,6 +1,6 @@
 //! One member as `status` and `members` show it: heard of from the asked node, then in its own words.
 
-use client::{ClusterView, Forgetting, Liveness, MemberView, NodeView, ScrubView};
+use client::{ClusterView, DamageView, Forgetting, Liveness, MemberView, NodeView, ScrubView};
 use serde::Serialize;
 
 /// One member.
@@ -21,6 +21,8 @@ pub(crate) struct Row {
     pub(crate) tombstones: Option<u64>,
     /// Its search for damage, in its own word.
     pub(crate) scrub: Option<ScrubView>,
+    /// What it has lost of its records, and what became of that, in its own word.
+    pub(crate) damage: Option<DamageView>,
     pub(crate) root: Option<String>,
     /// When the asked node last proved it identical to itself; RFC 3339.
     pub(crate) last_identical: Option<String>,
@@ -48,6 +50,7 @@ impl Row {
             keys: None,
             tombstones: None,
             scrub: None,
+            damage: None,
             root: member.root.clone(),
             last_identical: member.last_identical.clone(),
             repair: member.repair.clone(),
@@ -71,6 +74,7 @@ impl Row {
             keys: None,
             tombstones: None,
             scrub: None,
+            damage: None,
             root: None,
             last_identical: None,
             repair: None,
@@ -89,6 +93,7 @@ impl Row {
         self.keys = Some(word.keys);
         self.tombstones = Some(word.tombstones);
         self.scrub = word.scrub.clone();
+        self.damage = word.damage.clone();
         self.root = Some(word.root.clone());
         self.forgetting = Some(word.forgetting.clone());
     }

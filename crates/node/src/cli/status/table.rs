@@ -60,6 +60,12 @@ impl Report {
             text.push_str(&screen.paint(Colour::Red, &line));
             text.push('\n');
         }
+        for row in &self.members {
+            if let Some(line) = row.damage_shown(now) {
+                text.push_str(&screen.paint(Colour::Yellow, &line));
+                text.push('\n');
+            }
+        }
         if let Some(line) = self.waiting(now) {
             text.push_str(&screen.paint(Colour::Yellow, &line));
             text.push('\n');
@@ -152,6 +158,28 @@ impl Row {
         ]
     }
 
+    /// What it has lost of its records since its process began, and what became of that.
+    fn damage_shown(&self, now: Timestamp) -> Option<String> {
+        let damage = self.damage.as_ref()?;
+        let found = damage.found_at.as_deref().map_or_else(|| "?".to_owned(), |at| since(at, now));
+        let became = match (damage.healed, damage.held_by_none) {
+            (false, _) => "not healed yet".to_owned(),
+            (true, _) if damage.records == 0 => "healed from the others".to_owned(),
+            (true, 0) => "healed: all of it is held again, from the others".to_owned(),
+            (true, none) => {
+                format!("{} held again, from the others, {none} held by nobody else", damage.held_again)
+            }
+        };
+        let kept = damage.kept_in.as_deref().map_or_else(String::new, |file| {
+            format!("; the damaged bytes are kept in {} there", harmless(file))
+        });
+        Some(format!(
+            "{} lost records, {found}: {}; {became}{kept}",
+            harmless(&self.name),
+            harmless(&damage.what)
+        ))
+    }
+
     fn repair_shown(&self) -> String {
         let state = self.repair.as_deref().map_or_else(|| "-".to_owned(), harmless);
         match &self.progress {
@@ -203,6 +231,7 @@ mod tests {
             keys: Some(1204),
             tombstones: Some(0),
             scrub: None,
+            damage: None,
             root: Some(root.to_owned()),
             last_identical: (name != "n1").then(|| "2026-01-02T03:04:05.678Z".to_owned()),
             repair: None,
@@ -279,6 +308,34 @@ mod tests {
         let asked = Row { forgetting: Some(soon), ..row("n1", ROOT) };
         let text = Report::new(Some("c".into()), vec![asked]).text(Screen::PLAIN, now());
         assert!(!text.contains("wait"), "{text}");
+    }
+
+    #[test]
+    fn what_was_lost_and_what_became_of_it_is_said() {
+        let damage = client::DamageView {
+            found_at: Some("2026-01-02T03:03:08Z".into()),
+            what: "2 records were damaged, among them k: it does not match its digest".into(),
+            records: 2,
+            held_again: 2,
+            held_by_none: 0,
+            healed: true,
+            kept_in: Some("/var/lib/mangrove/damaged".into()),
+        };
+        let said = |damage: client::DamageView| {
+            let row = Row { damage: Some(damage), ..row("n1", ROOT) };
+            Report::new(Some("c".into()), vec![row])
+                .text(Screen::PLAIN, now())
+                .lines()
+                .last()
+                .unwrap()
+                .to_owned()
+        };
+        insta::assert_snapshot!(said(damage.clone()), @"n1 lost records, 60 s ago (2026-01-02T03:03:08Z): 2 records were damaged, among them k: it does not match its digest; healed: all of it is held again, from the others; the damaged bytes are kept in /var/lib/mangrove/damaged there");
+        let some = client::DamageView { held_again: 1, held_by_none: 1, kept_in: None, ..damage.clone() };
+        assert!(said(some).ends_with("; 1 held again, from the others, 1 held by nobody else"));
+        assert!(
+            said(client::DamageView { healed: false, kept_in: None, ..damage }).ends_with("not healed yet")
+        );
     }
 
     #[test]
