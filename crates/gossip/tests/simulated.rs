@@ -62,3 +62,22 @@ fn a_member_that_moved_is_found_whatever_a_fast_clock_has_said_of_where_it_was()
         assert_eq!(cluster.nodes[&node].meta.roster.contact(id(2)).unwrap().gossip, "n2:7711");
     }
 }
+
+/// A backup from when a node was alone, put back after others had joined: it names nobody else, and the node must not take
+/// its own word for everybody's. Its next write would claim, by its watermark, to have seen what the others hold.
+/// Seed 275 with deletes forgotten and backups put back.
+#[test]
+fn a_node_that_begins_alone_is_not_sure_of_it_for_some_minutes() {
+    let mut cluster = Cluster::new(1, 5, CoreConfig::default());
+    let watermark = |cluster: &Cluster| cluster.nodes[&id(1)].meta.stability.watermark;
+    cluster.run(Duration::from_secs(25));
+    let founded = watermark(&cluster);
+    assert!(founded > model::Hlc::ZERO, "a founder is surely alone");
+    cluster.kill(id(1));
+    cluster.restart(id(1));
+    cluster.run(Duration::from_secs(500));
+    assert_eq!(watermark(&cluster), founded);
+    assert_eq!(cluster.nodes[&id(1)].status.as_ref().unwrap().serving, Serving::Yes);
+    cluster.run(Duration::from_secs(120));
+    assert!(watermark(&cluster) > founded);
+}

@@ -25,6 +25,10 @@ const TRIED_AGAIN: Duration = Duration::from_secs(1);
 /// With more members than that the watermark is reckoned no more often than this node publishes.
 const RECKONED_AT_ONCE_MAX: usize = 64;
 
+/// A node that began a life on data that name nobody but itself takes itself for the only member after so long. Before,
+/// its disk may be a backup from when it was alone: then the others call.
+const ALONE_AFTER: Duration = Duration::from_secs(600);
+
 /// Tombstones that left the tree at one time.
 #[derive(Clone, Copy, Debug)]
 struct Purge {
@@ -41,6 +45,8 @@ pub(super) struct Forgetting {
     /// Of each peer: the publications that it has, as far as known.
     told: BTreeMap<NodeId, BTreeMap<NodeId, Hlc>>,
     publish_at: Duration,
+    /// When this life began.
+    begun: Duration,
     /// An adoption whose time could not be taken yet.
     adoption_due: bool,
     /// Something is known that was not reckoned with.
@@ -62,14 +68,17 @@ impl Core {
     /// A new life is an adoption.
     pub(super) fn begin_forgetting(&mut self, life: Hlc, env: Env<'_>) {
         self.forgetting.version = self.meta.roster.version();
+        self.forgetting.begun = env.now.mono;
         let kept = &mut self.meta.stability;
+        // No backup can be older than the founding.
+        let is_new = kept.adopted == Hlc::ZERO;
         kept.begin_life(life);
         env.time.start_above(kept.watermark.max(kept.published));
         let caught_up = self.meta.caught_up;
         if !caught_up {
             self.meta.stability.behind.get_or_insert(Cause::Joined);
         }
-        self.alone_is_not_behind();
+        self.alone_is_not_behind(is_new);
         self.forgetting.publish_at = env.now.mono;
         if self.config.rules.hold(Rule::H30) {
             self.test_behind();
@@ -117,7 +126,7 @@ impl Core {
         self.forgetting.version = self.meta.roster.version();
         self.forgetting.known.keep_members(&self.meta.roster);
         self.forgetting.adoption_due = true;
-        self.alone_is_not_behind();
+        self.alone_is_not_behind(true);
         self.adopt(env);
     }
 
@@ -131,10 +140,12 @@ impl Core {
         }
     }
 
-    /// Whoever is the only member has nobody to be behind of, and nothing to be proven by.
-    fn alone_is_not_behind(&mut self) {
+    /// Whoever is the only member has nobody to be behind of; where it surely is, it has nobody to be proven by either.
+    fn alone_is_not_behind(&mut self, surely: bool) {
         if self.is_member() && self.meta.roster.len() == 1 {
-            self.meta.stability.unproven = None;
+            if surely {
+                self.meta.stability.unproven = None;
+            }
             self.meta.stability.behind = None;
             if !std::mem::replace(&mut self.meta.caught_up, true) {
                 tracing::warn!("this node is the only member left; going on with what it holds");
@@ -236,6 +247,12 @@ impl Core {
     fn reckon(&mut self, env: Env<'_>) {
         if !self.config.forgets_deletes {
             return;
+        }
+        if self.meta.roster.len() == 1 && self.meta.stability.unproven.is_some() {
+            if env.now.mono < self.forgetting.begun + ALONE_AFTER {
+                return;
+            }
+            self.meta.stability.unproven = None;
         }
         let own = &self.meta.stability.vector;
         let reckoned = reckon(&self.meta.roster, self.forgetting.version, &self.forgetting.known, own);

@@ -98,7 +98,8 @@ impl World {
                     }
                 }
                 let Some(rows) = &disk else { return };
-                if !self.is_accounted(now, rows, holding) {
+                // A record that rots is nobody's fault before it is found.
+                if !self.is_accounted(now, rows, holding) && !self.is_rotten(host, Some(&holding.key)) {
                     let whose = if of == me { "it" } else { "its member" };
                     let Holding { dot, key, .. } = holding;
                     found = Err(format!(
