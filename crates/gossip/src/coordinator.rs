@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Context, Dot, Entry, Expiry, Hlc, Sibling};
+use model::{Context, Dot, Entry, Expiry, Hlc, Sibling, WriterId};
 use thiserror::Error;
 
 use crate::rules::{Rule, Rules};
@@ -142,7 +142,7 @@ pub fn put(
     if !limits.rules.hold(Rule::H35) {
         held = as_if_never_replaced(held);
     }
-    held.raise_floor(watermark);
+    let held = folded(held, watermark, limits);
     check(&held, limits)?;
     Ok(held)
 }
@@ -166,11 +166,40 @@ pub fn delete(
         return Ok(None);
     }
     let seen = seen.cloned().unwrap_or_else(|| held.context().clone());
+    if !limits.rules.hold(Rule::H1) {
+        return Ok(Some(without_a_dot(&held, &seen)));
+    }
     held.write(&seen, dot, None);
-    held.raise_floor(watermark);
+    let held = folded(held, watermark, limits);
     // A deletion is never refused for the length of a context: a key that cannot be written can still go.
     check_siblings(&held, limits)?;
     Ok(Some(held))
+}
+
+/// The entry with the watermark as its floor.
+fn folded(mut entry: Entry, watermark: Hlc, limits: &WriteLimits) -> Entry {
+    if limits.rules.hold(Rule::H3) {
+        entry.raise_floor(watermark);
+        return entry;
+    }
+    // Never in a node. As if it were enough to know the latest writers, and those of the siblings.
+    let mut latest: Vec<(Hlc, WriterId)> =
+        entry.context().greatest().iter().map(|(writer, hlc)| (*hlc, *writer)).collect();
+    latest.sort_unstable_by(|a, b| b.cmp(a));
+    let mut context = Context::default();
+    context.raise_floor(entry.context().floor());
+    let of_siblings = entry.siblings().iter().map(Sibling::dot);
+    let dots = latest.into_iter().take(2).map(|(hlc, writer)| Dot { hlc, writer }).chain(of_siblings);
+    dots.for_each(|dot| context.insert(dot));
+    Entry::from_parts(context, entry.siblings().to_vec(), entry.last_expiry()).unwrap_or(entry)
+}
+
+/// Never in a node: what was seen is gone, and nothing says when that was.
+fn without_a_dot(held: &Entry, seen: &Context) -> Entry {
+    let mut context = held.context().clone();
+    context.merge(seen);
+    let left = held.siblings().iter().filter(|sibling| !seen.covers(sibling.dot()));
+    Entry::from_parts(context, left.cloned().collect(), held.last_expiry()).unwrap_or_default()
 }
 
 fn check_siblings(entry: &Entry, limits: &WriteLimits) -> Result<(), Refusal> {
@@ -192,8 +221,6 @@ fn check(entry: &Entry, limits: &WriteLimits) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use model::WriterId;
-
     use super::*;
 
     fn dot(t: u64, w: u64) -> Dot {

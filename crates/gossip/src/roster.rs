@@ -288,6 +288,12 @@ impl Roster {
         form::members_version(&self.adds, &self.removes)
     }
 
+    /// The same, with the stamps of all members' contacts: each life of a member stamps its own anew. Equal ones mean
+    /// that the same members are known in the same lives.
+    pub fn lives_version(&self) -> RosterVersion {
+        form::lives_version(self.version(), &self.contacts)
+    }
+
     /// A hash of all contacts, so that peers can tell whether one knows newer addresses.
     pub fn contacts_version(&self) -> RosterVersion {
         form::contacts_version(&self.contacts)

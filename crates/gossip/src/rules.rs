@@ -39,14 +39,30 @@ macro_rules! rules {
 }
 
 rules! {
+    /// Acts where a delete is coordinated.
+    H1 = "a delete makes a dot, so that it stays until everyone knows of it",
     /// Acts in the driver: the writer id of a life, and the gate that frames pass.
     H2 = "each life is a new writer, and nothing leaves a node before it is durable there",
+    /// Acts where a write is coordinated.
+    H3 = "a context is a floor and the greatest time of each writer; only the watermark makes it shorter, never a guess",
     /// Acts where a read is answered.
     H4 = "a read that did not show every sibling gives no context token",
     /// Acts where a member's entries are taken in.
     H5 = "limits act where a client's write is accepted and never when members merge",
+    /// Acts at the end of a session.
+    H6 = "a session is judged on the roots that were frozen when it began",
     /// Acts at the closing of a session.
     H7 = "a session whose closing is unequal searches again, by the tree and at full width",
+    /// Acts where a rumor is taken in.
+    H8 = "of a rumor no sibling is taken that lies under the watermark and is not held",
+    /// Acts where tombstones are taken off the disk.
+    H9 = "a tombstone that has left the tree stays on the disk for the grace, and while an older session is open",
+    /// Acts at the end of a session, and where a node publishes.
+    H10 = "vectors merge, and are published, once what they speak of is durable",
+    /// Acts where a node takes up its clock.
+    H11 = "a member's times lie above its addition and above the watermark",
+    /// Acts where rosters are compared.
+    H12 = "a roster's version is the hash of all that is in it",
     /// Acts where a member is removed.
     H15 = "a member is removed only by the promises of more than half of the members",
     /// Acts in the driver: the id of a new cluster.
@@ -65,6 +81,10 @@ rules! {
     H23 = "a node that joins under the name of a member that is down takes its place",
     /// Acts in the driver: what follows when a record is found lost.
     H24 = "a node that finds a record lost begins a new life",
+    /// Acts where a node begins a life.
+    H25 = "until a session has completed a node's own component is what its disk says was last published",
+    /// Acts where members learn of another's new life.
+    H26 = "a new life is an adoption, not for its own node alone, but for all that learn of it",
     /// Acts where rumors are taken and sent.
     H27 = "a node that is behind neither takes, sends nor passes rumors",
     /// Acts in a session of two nodes that are behind.
@@ -83,6 +103,8 @@ rules! {
     H36 = "a value expires no sooner after the horizon than after the clock of its coordinator",
     /// Acts where the expiry horizon is reckoned.
     H37 = "of two members the horizon is the lesser time, and moves by elapsed time while one is down",
+    /// Acts where a rumor is taken in.
+    H39 = "a rumor that tells only what lies under the watermark, of a key that is not held, is not taken",
 }
 
 /// Which rules hold: all, but for those taken away.
@@ -150,6 +172,6 @@ mod tests {
             assert_eq!(rule.name().parse(), Ok(*rule));
         }
         assert_eq!("h31".parse(), Ok(Rule::H31));
-        assert!("H3".parse::<Rule>().unwrap_err().to_string().contains("H2, H4"));
+        assert!("H99".parse::<Rule>().unwrap_err().to_string().contains("H1, H2"));
     }
 }

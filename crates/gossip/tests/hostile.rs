@@ -100,7 +100,7 @@ impl Stage {
     /// Opens a session, saying that it holds so many entries.
     fn open(&mut self, count: u64) {
         self.session += 1;
-        let roster = self.cluster.nodes[&id(1)].meta.roster.version();
+        let roster = self.cluster.nodes[&id(1)].meta.roster.lives_version();
         let tree = Opening { root: RangeDigest { count, sum: 77 }, ..Opening::default() };
         let open = Open { roster, behind: false, tree, stability: Stability::default() };
         self.say(SessionFrame::Open(Box::new(open)));

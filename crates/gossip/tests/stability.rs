@@ -82,6 +82,33 @@ fn tombstones_leave_all_trees_within_a_minute_and_the_disks_after_the_grace() {
     cluster.assert_equal();
 }
 
+/// Sessions are rare where nothing happens; what a step of the watermark takes out of one tree leaves the others soon.
+#[test]
+fn roots_differ_for_a_second_at_most_where_tombstones_leave_a_quiet_cluster() {
+    for seed in 0..10 {
+        let mut cluster = Cluster::new(3, 700 + seed, CoreConfig::default());
+        cluster.run(secs(40));
+        for i in 0..20 {
+            cluster.put(id(i % 3 + 1), &key(&format!("k{i}")), "v", None);
+        }
+        cluster.run(secs(1));
+        for i in 0..10 {
+            cluster.delete(id(i % 3 + 1), &key(&format!("k{i}")));
+        }
+        cluster.run(secs(2));
+        assert_eq!(tombstones(&cluster), [10; 3]);
+        let (mut differs, mut longest) = (0, 0);
+        for _ in 0..1_200 {
+            cluster.run(Duration::from_millis(50));
+            let roots: Vec<_> = cluster.nodes.values().map(|node| node.store.root()).collect();
+            differs = if roots.iter().all(|root| *root == roots[0]) { 0 } else { differs + 1 };
+            longest = differs.max(longest);
+        }
+        assert_eq!(tombstones(&cluster), [0; 3]);
+        assert!(longest <= 20, "seed {seed}: roots differed for {} ms", longest * 50);
+    }
+}
+
 #[test]
 fn one_member_down_stalls_the_watermark_and_nothing_else() {
     let mut cluster = Cluster::new(3, 33, CoreConfig::default());

@@ -240,6 +240,11 @@ impl World {
         let replaces = token.map_or(held_before, |token| token.shown.clone());
         let dot = made.filter(|dot| updated.changed && updated.entry.context().covers(*dot));
         self.written(host, cluster, key, dot.map(|dot| (dot, &updated.entry)), &replaces);
+        if !is_put && dot.is_none() && updated.changed {
+            self.ledger.delete_without_a_dot(&replaces);
+            self.check_key(host, key);
+            self.check_root(host);
+        }
         if !is_put && token.is_none_or(|token| token.cluster == cluster) {
             let claim = Claim { cluster, key: key.clone(), host, gone: replaces };
             self.ledger.pending.insert(self.writes_made, claim);
@@ -280,6 +285,7 @@ impl World {
             acknowledged: false,
             lost: false,
             quarantined: false,
+            deleted: false,
         };
         self.ledger.write(dot, written, replaces);
         self.check_lives(host, dot, expiry);

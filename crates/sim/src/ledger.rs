@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gossip::roster::RosterVersion;
 use model::{ClusterId, Context, Dot, Expiry, Hash, Hlc, Key, NodeId, WriterId};
 
 use crate::checks::{Agreed, Holdings};
@@ -26,6 +27,15 @@ pub(crate) struct Written {
     pub(crate) lost: bool,
     /// It lies in a quarantine file.
     pub(crate) quarantined: bool,
+    /// It was deleted by a delete that made no dot.
+    pub(crate) deleted: bool,
+}
+
+impl Written {
+    /// Whether nobody needs to hold it any more, though no write has replaced it.
+    pub(crate) fn is_excused(&self) -> bool {
+        self.lost || self.quarantined || self.deleted
+    }
 }
 
 /// A delete that a client was told is done.
@@ -60,6 +70,8 @@ pub(crate) struct Ledger {
     pub(crate) holdings: Holdings,
     /// What tombstones had seen that are off some disk.
     pub(crate) purged: BTreeMap<(ClusterId, Key), Context>,
+    /// Which members a roster's version stands for.
+    pub(crate) versions: BTreeMap<(ClusterId, RosterVersion), RosterVersion>,
     /// Nodes that somebody has removed, whether they know it or not.
     pub(crate) removed: BTreeSet<NodeId>,
     /// Nodes whose disks were put back, until a session has completed since.
@@ -75,6 +87,15 @@ impl Ledger {
         for old in replaces {
             if let Some(old) = self.dots.get_mut(old) {
                 old.replaced_by.push(dot);
+            }
+        }
+    }
+
+    /// These are gone, and no write says so.
+    pub(crate) fn delete_without_a_dot(&mut self, gone: &BTreeSet<Dot>) {
+        for dot in gone {
+            if let Some(written) = self.dots.get_mut(dot) {
+                written.deleted = true;
             }
         }
     }

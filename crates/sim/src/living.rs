@@ -54,7 +54,8 @@ impl World {
         let (small, wall, address) = (host.disk.small.clone(), host.wall, host.address.clone());
         let Some(store) = self.open_store(id, &mut meta, engine.clone()) else { return };
         let clock = NodeClock::start(small);
-        if let Some(add) = meta.roster.added(meta.node) {
+        let above_its_past = self.config.rules.hold(Rule::H11);
+        if let Some(add) = meta.roster.added(meta.node).filter(|_| above_its_past) {
             let told = meta.roster.contact(meta.node).map_or(add.at, |contact| contact.stamp);
             clock.start_above(add.at.max(told));
         }

@@ -32,10 +32,18 @@ macro_rules! scenario_tests {
 }
 
 scenario_tests! {
+    h1_a_delete_is_remembered_until_everyone_knows: H1,
     h2_a_restored_disk_is_another_writer: H2,
+    h3_no_writer_is_forgotten_by_a_guess: H3,
     h4_no_token_for_what_was_not_shown: H4,
     h5_members_take_more_siblings_than_clients_may_make: H5,
+    h6_sessions_complete_under_steady_writes: H6,
     h7_what_the_sketch_cannot_see_is_found_by_the_tree: H7,
+    h8_a_rumor_of_a_restored_node_brings_nothing_back: H8,
+    h9_a_frame_that_was_parked_brings_nothing_back: H9,
+    h10_nothing_is_claimed_before_it_is_durable: H10,
+    h11_a_slow_joiner_writes_above_the_watermark: H11,
+    h12_two_additions_at_once_are_two_versions: H12,
     h15_two_do_not_remove_each_other: H15,
     h16_two_foundings_stay_two: H16,
     h17_a_lost_record_claims_nothing: H17,
@@ -45,6 +53,8 @@ scenario_tests! {
     h22_a_joiner_does_not_answer_before_it_knows: H22,
     h23_a_wiped_member_takes_its_own_place: H23,
     h24_a_lost_record_begins_a_new_life: H24,
+    h25_a_restored_node_is_behind_until_a_session: H25,
+    h26_a_new_life_is_an_adoption_for_all: H26,
     h27_a_joiner_takes_no_rumors: H27,
     h28_two_that_are_behind_prove_nothing: H28,
     h29_where_all_are_behind_they_go_on: H29,
@@ -54,4 +64,5 @@ scenario_tests! {
     h35_what_was_replaced_does_not_outlive_what_replaced_it: H35,
     h36_a_slow_coordinator_takes_no_value_that_has_expired: H36,
     h37_of_two_members_one_clock_is_no_majority: H37,
+    h39_a_rumor_that_was_parked_is_no_news: H39,
 }

@@ -9,6 +9,7 @@ use rand::RngExt;
 use storage::Seq;
 
 use super::{Action, Core, Env, Op};
+use crate::rules::Rule;
 use crate::session::{
     AbortReason, Allowance, Begin, Ending, Failure, Open, Opened, Session, SessionFrame, SessionId, Step,
     Turn, Way,
@@ -355,6 +356,12 @@ impl Core {
                 Step::Quarantine(entries) => self.quarantine(peer, id, entries),
                 Step::Again => {
                     self.searching.insert(id);
+                }
+                Step::Flush(seq) if !self.config.rules.hold(Rule::H10) => {
+                    let turn = self.turn(env);
+                    let Some(session) = self.sessions.get_mut(&id) else { return };
+                    let steps = session.flushed(seq, turn);
+                    self.steps(id, steps, env);
                 }
                 Step::Flush(seq) => {
                     let op = self.op(Op::Flush(id, seq));

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use merkle::RangeDigest;
 use model::{Hlc, NodeId};
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 use storage::Marks;
 
 use super::{Action, Core, Env, Op};
 use crate::liveness::LivenessState;
-use crate::roster::RosterVersion;
+use crate::roster::{Roster, RosterVersion};
 use crate::rules::Rule;
 use crate::session::{Session, Stability};
 use crate::stability::{
@@ -28,6 +30,9 @@ const RECKONED_AT_ONCE_MAX: usize = 64;
 /// A node that began a life on data that name nobody but itself takes itself for the only member after so long. Before,
 /// its disk may be a backup from when it was alone: then the others call.
 const ALONE_AFTER: Duration = Duration::from_secs(600);
+/// How many members are met at once where something has left the tree, and within what time that begins.
+const TOLD_OF_MARKS: usize = 4;
+const MARKS_TOLD_WITHIN: Duration = Duration::from_millis(200);
 
 /// Tombstones that left the tree at one time.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +61,8 @@ pub(super) struct Forgetting {
     /// To where the store has been moved, and the action under way.
     advanced: Marks,
     advancing: Option<(u64, Marks)>,
+    /// The root before that action.
+    root: Option<RangeDigest>,
     purges: VecDeque<Purge>,
     forgetting: Option<u64>,
     /// Siblings that were not taken, since they were replaced long ago.
@@ -67,13 +74,18 @@ pub(super) struct Forgetting {
 impl Core {
     /// A new life is an adoption.
     pub(super) fn begin_forgetting(&mut self, life: Hlc, env: Env<'_>) {
-        self.forgetting.version = self.meta.roster.version();
+        self.forgetting.version = self.version_of(&self.meta.roster);
         self.forgetting.begun = env.now.mono;
+        let rules = self.config.rules;
         let kept = &mut self.meta.stability;
         // No backup can be older than the founding.
         let is_new = kept.adopted == Hlc::ZERO;
         kept.begin_life(life);
-        env.time.start_above(kept.watermark.max(kept.published));
+        if !rules.hold(Rule::H25) {
+            kept.unproven = None;
+        }
+        let past = kept.watermark.max(kept.published);
+        self.start_above(past, env);
         let caught_up = self.meta.caught_up;
         if !caught_up {
             self.meta.stability.behind.get_or_insert(Cause::Joined);
@@ -84,6 +96,24 @@ impl Core {
             self.test_behind();
         }
         self.persist();
+    }
+
+    /// No time of this node lies at or under this one from now on (H11).
+    fn start_above(&self, at: Hlc, env: Env<'_>) {
+        if self.config.rules.hold(Rule::H11) {
+            env.time.start_above(at);
+        }
+    }
+
+    /// The version of a roster and of the lives of its members, by which publications count.
+    pub(super) fn version_of(&self, roster: &Roster) -> RosterVersion {
+        if !self.config.rules.hold(Rule::H12) {
+            // As if it were enough to count the changes.
+            let mut count = [0; 16];
+            count.iter_mut().zip(changes(roster).to_le_bytes()).for_each(|(to, byte)| *to = byte);
+            return RosterVersion(count);
+        }
+        if self.config.rules.hold(Rule::H26) { roster.lives_version() } else { roster.version() }
     }
 
     /// All that time, and what was heard, make due.
@@ -100,7 +130,7 @@ impl Core {
         if std::mem::take(&mut self.forgetting.reckon) {
             self.reckon(env);
         }
-        self.advance();
+        self.advance(env);
         self.forget(env);
     }
 
@@ -123,7 +153,7 @@ impl Core {
 
     /// The roster's members are others than before: nothing counts that was reckoned under the former one.
     pub(super) fn roster_adopted(&mut self, env: Env<'_>) {
-        self.forgetting.version = self.meta.roster.version();
+        self.forgetting.version = self.version_of(&self.meta.roster);
         self.forgetting.known.keep_members(&self.meta.roster);
         self.forgetting.adoption_due = true;
         self.alone_is_not_behind(true);
@@ -162,6 +192,9 @@ impl Core {
             return;
         };
         self.forgetting.publish_at = now + Duration::from_millis(STEP_MS - env.now.wall_ms % STEP_MS);
+        if !self.config.rules.hold(Rule::H10) {
+            return self.published(at);
+        }
         // After the time was taken: a write with an earlier one is in the store, or holds up this answer.
         let seq = env.store.written();
         let op = self.op(Op::Publish(at));
@@ -293,7 +326,7 @@ impl Core {
         }
         (kept.watermark, kept.horizon) = (risen.watermark, risen.horizon);
         // An earlier life of this node has published a time as late as that: no new dot may lie under it.
-        env.time.start_above(risen.watermark);
+        self.start_above(risen.watermark, env);
         self.test_behind();
         self.persist();
     }
@@ -367,11 +400,12 @@ impl Core {
         self.forgetting.advanced == self.meta.stability.marks()
     }
 
-    fn advance(&mut self) {
+    fn advance(&mut self, env: Env<'_>) {
         if self.has_advanced() || self.forgetting.advancing.is_some() {
             return;
         }
         let marks = self.meta.stability.marks();
+        self.forgetting.root = Some(env.store.root());
         let op = self.op(Op::Advance);
         self.forgetting.advancing = Some((op, marks));
         self.out.push_back(Action::Advance { op, marks, rows: ROWS_A_STEP });
@@ -388,7 +422,21 @@ impl Core {
             if before.watermark != marks.watermark {
                 self.forgetting.purges.push_back(Purge { watermark: marks.watermark, at: env.now.mono });
             }
+            if self.forgetting.root != Some(env.store.root()) {
+                self.tell_of_marks(env);
+            }
             self.changed = true;
+        }
+    }
+
+    /// What left the tree by these marks still stands in the trees of those that have not heard of them: they are met
+    /// soon, however quiet it is. Who learns of them so passes them on.
+    fn tell_of_marks(&mut self, env: Env<'_>) {
+        let live: Vec<NodeId> = self.live().into_iter().collect();
+        let told: Vec<NodeId> = live.sample(&mut self.rng, TOLD_OF_MARKS).copied().collect();
+        for peer in told {
+            let jitter = MARKS_TOLD_WITHIN.mul_f64(self.rng.random_range(0.0..1.0));
+            self.schedule.soon(peer, env.now.mono + jitter);
         }
     }
 
@@ -401,8 +449,9 @@ impl Core {
     /// Takes tombstones off the disk that left the tree long enough ago.
     fn forget(&mut self, env: Env<'_>) {
         let Some(purge) = self.forgetting.purges.front().copied() else { return };
-        let is_old = env.now.mono >= purge.at + self.config.grace;
-        if self.forgetting.forgetting.is_some() || !is_old || self.forget_waits() {
+        let is_old = env.now.mono >= purge.at + self.config.grace && !self.forget_waits();
+        let may = is_old || !self.config.rules.hold(Rule::H9);
+        if self.forgetting.forgetting.is_some() || !may {
             return;
         }
         let op = self.op(Op::Forget);
@@ -421,4 +470,9 @@ impl Core {
         }
         self.changed = true;
     }
+}
+
+/// How many times members were added and removed.
+pub(super) fn changes(roster: &Roster) -> u64 {
+    (roster.ids() + roster.removed().count()) as u64
 }

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use model::{NodeId, WriterId};
 use rand::RngExt;
 
+use super::forgetting::changes;
 use super::{Action, Core, Env, Peer};
 use crate::liveness::LivenessState;
 use crate::roster::{Contact, Removal, Roster};
+use crate::rules::Rule;
 use crate::session::{AbortReason, SessionFrame};
 use crate::wire::Frame;
 
@@ -23,7 +25,10 @@ impl Core {
     pub(super) fn begin_membership(&mut self, contact: Contact, env: Env<'_>) {
         let me = self.meta.node;
         match self.meta.roster.set_contact(me, contact) {
-            Ok(change) if change.any() => self.persist(),
+            Ok(change) if change.any() => {
+                self.forgetting.version = self.version_of(&self.meta.roster);
+                self.persist();
+            }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "this node's addresses could not be made known"),
         }
@@ -52,12 +57,15 @@ impl Core {
     fn put_contact_right(&mut self, env: Env<'_>) {
         let me = self.meta.node;
         let Some(known) = self.meta.roster.contact(me) else { return };
-        if (&known.gossip, &known.http) == (&self.here.gossip, &self.here.http) {
+        // A life that did not stamp it itself is one that the others have not learned of: of a disk that was put back the
+        // clock may have gone back, too.
+        if *known == self.here {
             return;
         }
         let (Some(now), Some(above)) = (env.time.tick(env.now.wall_ms), known.stamp.next()) else { return };
         let before = self.meta.roster.clone();
-        let contact = Contact { stamp: now.max(above), ..self.here.clone() };
+        self.here.stamp = now.max(above);
+        let contact = self.here.clone();
         match self.meta.roster.set_contact(me, contact) {
             Ok(_) => self.roster_changed(&before, env),
             Err(error) => tracing::warn!(%error, "this node's addresses could not be made known"),
@@ -120,6 +128,9 @@ impl Core {
     /// whether anything was.
     pub(super) fn merge_roster(&mut self, roster: &Roster, env: Env<'_>) -> bool {
         let before = self.meta.roster.clone();
+        if !self.config.rules.hold(Rule::H12) && changes(roster) <= changes(&before) {
+            return false;
+        }
         match self.meta.roster.merge(roster) {
             Ok(change) if change.any() => {
                 self.answer_late_adds(&before, env);
@@ -156,7 +167,7 @@ impl Core {
     pub(super) fn roster_changed(&mut self, before: &Roster, env: Env<'_>) {
         let me = self.meta.node;
         self.meta.promises.release(&self.meta.roster);
-        if before.version() != self.meta.roster.version() {
+        if self.version_of(before) != self.version_of(&self.meta.roster) {
             self.roster_adopted(env);
         }
         self.persist();

@@ -42,7 +42,7 @@ use crate::founding::WireVersions;
 use crate::liveness::{Liveness, LivenessConfig, LivenessState};
 use crate::meta::Meta;
 use crate::pace::{Governor, GovernorConfig};
-use crate::roster::Contact;
+use crate::roster::{Contact, RosterVersion};
 use crate::rules::{Rule, Rules};
 use crate::rumor::Rumors;
 use crate::session::{Schedule, Session, SessionConfig, SessionId};
@@ -269,6 +269,11 @@ impl Core {
     /// The durable record as it stands.
     pub fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// By which version this node calls its roster: publications count under one version only.
+    pub fn roster_version(&self) -> RosterVersion {
+        self.forgetting.version
     }
 
     /// Everything that time and what came before make due, then the latest status.

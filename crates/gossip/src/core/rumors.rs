@@ -74,8 +74,14 @@ impl Core {
 
     /// What of a rumor's entry is taken: what was replaced long ago is not (H8, H39). A blank entry keeps its place.
     fn judge_rumor(&mut self, key: Key, entry: Entry, env: Env<'_>) -> (Key, Entry) {
+        let rules = self.config.rules;
+        let whole = (!rules.hold(Rule::H8) || !rules.hold(Rule::H39)).then(|| entry.clone());
         match judge::rumor(entry, self.meta.stability.watermark, || env.store.get(&key)) {
             Ok(Judged { entry, refused }) => {
+                let broken = if entry.is_blank() { Rule::H39 } else { Rule::H8 };
+                if let Some(whole) = whole.filter(|_| !rules.hold(broken)) {
+                    return (key, whole);
+                }
                 self.forgetting.blocked += refused as u64;
                 self.changed |= refused > 0;
                 (key, entry)

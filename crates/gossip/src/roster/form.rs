@@ -127,6 +127,16 @@ pub(super) fn members_version(
     finish(&hasher)
 }
 
+pub(super) fn lives_version(members: RosterVersion, contacts: &BTreeMap<NodeId, Contact>) -> RosterVersion {
+    let mut hasher = Hasher::new_derive_key("mangrove roster lives 1");
+    hasher.update(&members.0);
+    for (id, contact) in contacts {
+        number(&mut hasher, id.0);
+        time(&mut hasher, contact.stamp);
+    }
+    finish(&hasher)
+}
+
 pub(super) fn contacts_version(contacts: &BTreeMap<NodeId, Contact>) -> RosterVersion {
     let mut hasher = Hasher::new_derive_key("mangrove roster contacts 1");
     count(&mut hasher, contacts.len());

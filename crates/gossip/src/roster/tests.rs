@@ -62,6 +62,17 @@ fn contacts_are_a_version_of_their_own() {
 }
 
 #[test]
+fn each_life_of_a_member_is_another_version() {
+    let mut roster = founded();
+    roster.set_contact(NodeId(1), contact("a", 11)).unwrap();
+    let (members, lives) = (roster.version(), roster.lives_version());
+    assert!(!roster.set_contact(NodeId(1), contact("elsewhere", 11)).unwrap().members);
+    roster.set_contact(NodeId(1), contact("a", 12)).unwrap();
+    assert_eq!(roster.version(), members);
+    assert_ne!(roster.lives_version(), lives);
+}
+
+#[test]
 fn a_name_clash_keeps_both_and_the_elder_owns_the_name() {
     let (mut a, mut b) = (founded(), founded());
     a.add(NodeId(9 << 32), add("web", 1, 30)).unwrap();

@@ -51,7 +51,7 @@ impl World {
     /// Looks at all disks.
     pub(crate) fn check_acknowledged(&mut self) {
         let found = self.known(None).and_then(|known| {
-            let must = |written: &Written| written.acknowledged && !written.lost && !written.quarantined;
+            let must = |written: &Written| written.acknowledged && !written.is_excused();
             for (dot, written) in self.ledger.dots.iter().filter(|(_, written)| must(written)) {
                 let contexts = known.get(&(written.cluster, written.key.clone()));
                 let covers = |dot| contexts.is_some_and(|all| all.iter().any(|context| context.covers(dot)));

@@ -47,7 +47,8 @@ impl World {
         let found = forgot.map_or(Ok(()), Err).and_then(|()| match &now {
             Some(entry) => {
                 let stranded = |dot, written: &Written| self.is_stranded(roster, dot, written);
-                covered(&self.ledger, cluster, key, entry, &stranded).map_err(|why| format!("{host} {why}"))
+                covered(&self.ledger, cluster, key, entry, watermark, &stranded)
+                    .map_err(|why| format!("{host} {why}"))
             }
             None => Ok(()),
         });
@@ -86,9 +87,11 @@ pub(crate) fn covered(
     cluster: ClusterId,
     key: &Key,
     entry: &Entry,
+    watermark: Hlc,
     stranded: &dyn Fn(Dot, &Written) -> bool,
 ) -> Result<(), String> {
     let context = entry.context();
+    let covers = |dot| context.covers(dot);
     for (dot, written) in ledger.of_key(cluster, key) {
         let sibling = entry.siblings().iter().find(|sibling| sibling.dot() == dot);
         if let Some(sibling) = sibling {
@@ -99,10 +102,10 @@ pub(crate) fn covered(
         }
         let accounted = !context.covers(dot)
             || written.hash.is_none()
-            || written.lost
-            || written.quarantined
+            || written.is_excused()
             || ledger.is_expired(written)
             || written.replaced_by.iter().any(|later| context.covers(*later))
+            || ledger.is_forgotten(dot, watermark, &covers)
             || stranded(dot, written);
         if !accounted {
             return Err(format!(

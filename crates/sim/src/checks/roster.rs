@@ -20,6 +20,7 @@ impl World {
         if now.stability.unproven.is_none() {
             self.ledger.put_back.remove(&now.node);
         }
+        self.check_version(host, now);
         self.check_vector(host, before.filter(|before| before.node == now.node), now);
         let Some(before) = before.filter(|before| before.cluster == now.cluster && before.node == now.node)
         else {
@@ -56,6 +57,22 @@ impl World {
         if now.caught_up && !before.caught_up && !self.hosts.values().filter_map(Host::record).any(knows) {
             self.ledger.all_behind.insert(now.cluster);
         }
+    }
+
+    /// A version names one set of members: what two publish under one version is of the same members.
+    fn check_version(&mut self, host: HostId, now: &Meta) {
+        let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return };
+        let (version, members) = (member.core.roster_version(), now.roster.version());
+        let known = *self.ledger.versions.entry((now.cluster, version)).or_insert(members);
+        let found = if known == members {
+            Ok(())
+        } else {
+            Err(format!(
+                "{host} calls its roster by the version by which another member calls one of other members: what one \
+                 publishes the other takes for its own members'"
+            ))
+        };
+        self.judge("roster", found);
     }
 
     fn was_promised(&self, before: &Meta, target: NodeId) -> Result<(), String> {

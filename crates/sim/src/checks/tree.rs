@@ -46,13 +46,14 @@ impl World {
         let entries: Vec<_> =
             member.seen.entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
         let (cluster, roster) = (member.cluster, member.core.meta().roster.clone());
+        let watermark = member.store.marks().watermark;
         self.check_store(host);
         self.note_held_no_more(host);
         self.check_whole_vector(host);
         self.check_all_returned(host);
         for (key, entry) in entries {
             let stranded = |dot, written: &Written| self.is_stranded(&roster, dot, written);
-            let found = super::covered::covered(&self.ledger, cluster, &key, &entry, &stranded);
+            let found = super::covered::covered(&self.ledger, cluster, &key, &entry, watermark, &stranded);
             self.judge("covered", found.map_err(|why| format!("{host}, opened, {why}")));
         }
     }

@@ -11,6 +11,7 @@ use model::{ClusterId, Context, Dot, Hlc, Key, NodeId};
 
 use super::acknowledged::{OnDisk, on_disk};
 use crate::host::{HostId, context};
+use crate::ledger::Written;
 use crate::world::World;
 
 /// A write that a member held, as a sibling or as something replaced.
@@ -116,9 +117,8 @@ impl World {
     fn is_accounted(&self, record: &Meta, rows: &OnDisk, holding: &Holding) -> bool {
         let entry = rows.get(&holding.key);
         let covers = |dot| entry.is_some_and(|entry| entry.context().covers(dot));
-        let gone = |written: &crate::ledger::Written| written.lost || written.quarantined;
         covers(holding.dot)
-            || self.ledger.dots.get(&holding.dot).is_none_or(gone)
+            || self.ledger.dots.get(&holding.dot).is_none_or(Written::is_excused)
             || self.ledger.is_forgotten(holding.dot, self.watermark_of(record.cluster), &covers)
     }
 

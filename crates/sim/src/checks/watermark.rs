@@ -7,7 +7,6 @@ use gossip::meta::Meta;
 use model::{Dot, Hlc, WriterId};
 
 use crate::host::{HostId, context};
-use crate::ledger::Written;
 use crate::world::World;
 
 impl World {
@@ -42,10 +41,10 @@ impl World {
         let last = |hlc| Dot { hlc, writer: WriterId(u64::MAX) };
         let between = (Bound::Excluded(last(from)), Bound::Included(last(to)));
         for (dot, written) in self.ledger.dots.range(between) {
-            let Written { key, acknowledged, lost, quarantined, .. } = written;
-            if !acknowledged || *lost || *quarantined || written.cluster != record.cluster {
+            if !written.acknowledged || written.is_excused() || written.cluster != record.cluster {
                 continue;
             }
+            let key = &written.key;
             let known = context(member.seen.entries.get(key));
             let covers = |dot| known.covers(dot);
             let is_known = covers(*dot)

@@ -3,14 +3,18 @@
 //!
 //! | file | hazards |
 //! |---|---|
+//! | `deletes` | H1, H3, H6, H8, H9, H39: of what deletes leave behind, and of what brings back what they took |
+//! | `vectors` | H10, H11, H12, H25, H26: of what members say of each other, and of the watermark |
 //! | `writes` | H2, H4, H5, H7, H19, H31: of writes, and of what members exchange |
 //! | `expiry` | H20, H35, H36, H37: of values that expire |
 //! | `behind` | H17, H21, H24, H27, H28, H29, H30: of nodes that hold less than the others count on |
 //! | `members` | H15, H16, H22, H23, H34: of who belongs, and who may answer |
 
 mod behind;
+mod deletes;
 mod expiry;
 mod members;
+mod vectors;
 mod writes;
 
 use std::time::Duration;
@@ -37,7 +41,14 @@ pub struct Scenario {
 
 /// All of them, in the order of their hazards.
 pub fn all() -> Vec<Scenario> {
-    let files = [writes::SCENARIOS, expiry::SCENARIOS, behind::SCENARIOS, members::SCENARIOS];
+    let files = [
+        behind::SCENARIOS,
+        deletes::SCENARIOS,
+        expiry::SCENARIOS,
+        members::SCENARIOS,
+        vectors::SCENARIOS,
+        writes::SCENARIOS,
+    ];
     let mut all: Vec<Scenario> = files.into_iter().flatten().copied().collect();
     all.sort_by_key(|scenario| scenario.rule);
     all
@@ -119,7 +130,7 @@ impl World {
     }
 
     /// Waits until something is so, for three minutes at most.
-    fn until(&mut self, what: &str, so: impl Fn(&World) -> bool) -> Result<(), Violation> {
+    fn wait_until(&mut self, what: &str, so: impl Fn(&World) -> bool) -> Result<(), Violation> {
         for _ in 0..18_000 {
             if so(self) {
                 return Ok(());
@@ -137,7 +148,7 @@ impl World {
     /// Waits until this host's watermark has passed all that was written so far.
     fn until_forgotten_so_far(&mut self, host: HostId) -> Result<(), Violation> {
         let last = self.ledger.last_of_node.values().max().copied().unwrap_or_default();
-        self.until("the watermark passes the last write", |world| world.watermark_at(host) >= last)
+        self.wait_until("the watermark passes the last write", |world| world.watermark_at(host) >= last)
     }
 
     /// A host's record of this key is damaged, and the search for damage finds it at once.
@@ -194,5 +205,93 @@ impl World {
             Answer::Read(values, token) => Ok((values.len(), token)),
             other => self.stuck(&format!("{host} does not answer a read: {other:?}")),
         }
+    }
+}
+
+/// Sessions are begun where the story says so, and by nodes that are behind.
+fn told_when_to_meet(setting: &mut Setting) {
+    setting.core.sessions.enabled = false;
+    setting.core.fanout = 0;
+}
+
+impl World {
+    /// One member has a session with another, by itself or soon, until both are proven to hold the same.
+    fn meet(&mut self, one: HostId, other: HostId) -> Result<(), Violation> {
+        let proven = |world: &Self| -> Option<u64> {
+            let (a, b) = (world.hosts.get(&one)?.member()?, world.hosts.get(&other)?.member()?);
+            Some(*a.core.meta().identical.get(&b.node)? ^ (*b.core.meta().identical.get(&a.node)? << 1))
+        };
+        let before = proven(self);
+        // An instant of its own: evidence is told apart by its milliseconds.
+        self.run_for(Duration::from_millis(3))?;
+        let peer = self.hosts.get(&other).and_then(|h| h.member()).map(|member| member.node);
+        let Some(peer) = peer else { return self.stuck("no member runs there") };
+        self.tell(one, gossip::core::Event::RepairWanted { peer });
+        for _ in 0..400 {
+            self.run_for(Duration::from_millis(5))?;
+            if proven(self) != before {
+                return self.run_for(Duration::from_millis(20));
+            }
+        }
+        self.stuck(&format!("{one} and {other} do not meet"))
+    }
+
+    /// Each of them meets each other, twice: what one publishes comes to all.
+    fn all_meet(&mut self, hosts: &[HostId]) -> Result<(), Violation> {
+        for _ in 0..2 {
+            for (at, one) in hosts.iter().enumerate() {
+                for other in hosts.iter().skip(at + 1) {
+                    self.meet(*one, *other)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next whole ten seconds of true time, when members publish, have passed, and this much more.
+    fn next_step(&mut self, beyond: Duration) -> Result<(), Violation> {
+        let into = Duration::from_nanos((self.now().as_nanos() % 10_000_000_000) as u64);
+        self.run_for(secs(10) - into + beyond)
+    }
+
+    fn watermark(&self, host: HostId) -> model::Hlc {
+        let member = self.hosts.get(&host).and_then(|h| h.member());
+        member.map_or(model::Hlc::ZERO, |member| member.core.meta().stability.watermark)
+    }
+
+    /// The time of the last write that a member knows of under a key; zero where it holds nothing of it.
+    fn newest(&self, host: HostId, number: u16) -> model::Hlc {
+        let member = self.hosts.get(&host).and_then(|h| h.member());
+        let entry = member.and_then(|member| member.seen.entries.get(&crate::client::key(number)));
+        entry.map_or(model::Hlc::ZERO, |entry| entry.context().newest())
+    }
+
+    /// Lets time pass until something is so; says whether it came to that.
+    fn until(&mut self, within: Duration, is_so: impl Fn(&Self) -> bool) -> Result<bool, Violation> {
+        let end = self.now() + within;
+        while self.now() < end {
+            if is_so(self) {
+                return Ok(true);
+            }
+            self.run_for(Duration::from_micros(200))?;
+        }
+        Ok(is_so(self))
+    }
+
+    /// Whether a frame is on its way between two members of which this is so.
+    fn is_on_its_way(&self, from: HostId, to: HostId, is_so: impl Fn(&gossip::wire::Frame) -> bool) -> bool {
+        let links = self.links.values().filter(|link| link.from == from && link.to == to && !link.broken);
+        let mut frames = links.flat_map(|link| &link.in_flight);
+        frames.any(|(_, bytes)| gossip::wire::decode(bytes).is_ok_and(|frame| is_so(&frame)))
+    }
+
+    /// From now on members begin sessions by themselves: they are started anew.
+    fn meet_by_themselves(&mut self) -> Result<(), Violation> {
+        self.config.sessions.enabled = true;
+        for host in self.hosts.keys().copied().collect::<Vec<_>>() {
+            self.stop(host);
+            self.start(host);
+        }
+        self.run_for(secs(1))
     }
 }

@@ -165,7 +165,8 @@ impl Session {
                 self.theirs = self.mine;
                 self.phase = Phase::Closing;
                 // The opening left only once this view was durable, and so did the answer.
-                Ok(vec![Step::End(Ending::Identical)])
+                let ending = if self.is_stale(turn.store) { Ending::Withheld } else { Ending::Identical };
+                Ok(vec![Step::End(ending)])
             }
             Opened::Differ { behind, tree, stability } => {
                 self.agree(behind, &stability)?;
@@ -280,6 +281,11 @@ impl Session {
         Ok(self.settle(turn.store))
     }
 
+    /// Never, unless a rule is switched off: what was found on frozen roots counts, whatever is written meanwhile.
+    fn is_stale(&self, store: &Store) -> bool {
+        !self.rules.hold(Rule::H6) && store.root() != self.mine.root
+    }
+
     /// Once all is exchanged and stored: flush, then say so; once both have, end.
     fn settle(&mut self, store: &Store) -> Vec<Step> {
         if !matches!(self.phase, Phase::Closing) {
@@ -293,7 +299,7 @@ impl Session {
         match self.peer_done {
             Some(PeerDone { left_out, withheld }) if self.flushed => {
                 let nothing = self.cut || left_out || self.incoming.left_out > 0;
-                let ending = match withheld || self.incoming.withheld > 0 {
+                let ending = match withheld || self.incoming.withheld > 0 || self.is_stale(store) {
                     true => Ending::Withheld,
                     false if nothing => Ending::More,
                     false => Ending::Identical,
