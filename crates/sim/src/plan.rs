@@ -66,7 +66,8 @@ impl Plan {
 
 fn core(options: PlanOptions, rng: &mut StdRng) -> CoreConfig {
     let fanout = *[0, 1, 4, 4, 4].choose(rng).unwrap_or(&4);
-    let grace = Duration::from_secs(*[1, 5, 15, 600].choose(rng).unwrap_or(&600));
+    // Short: quiet waits for the end of it.
+    let grace = Duration::from_secs(*[1, 2, 4, 15].choose(rng).unwrap_or(&4));
     CoreConfig { fanout, grace, forgets_deletes: options.forgets_deletes, ..CoreConfig::default() }
 }
 

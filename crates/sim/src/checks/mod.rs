@@ -14,12 +14,13 @@
 //! | `knowing` | who answers knows what everyone knew when it came | |
 //! | `expired` | values expire at a time that the members agree on, and not before they are written | 1, 2 |
 //! | `returned` | nothing is back that an acknowledged write has replaced | 5 |
-//! | `quiet` | once faults stop all become one | |
+//! | `quiet`, `forgotten` | once faults stop all become one, and deletes are forgotten | the last part |
 
 mod acknowledged;
 mod covered;
 mod dots;
 mod expired;
+mod forgotten;
 mod knowing;
 mod purged;
 mod quiet;

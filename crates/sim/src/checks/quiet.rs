@@ -1,5 +1,5 @@
-//! What holds once faults stop: within bounded time rosters and roots are equal, everyone serves, and every acknowledged
-//! write that was not replaced is a sibling at every member.
+//! What holds once faults stop: within bounded time rosters and roots are equal, everyone serves, every acknowledged
+//! write that was not replaced is a sibling at every member, and deletes are forgotten (see `forgotten`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use gossip::meta::Meta;
 use model::{ClusterId, NodeId};
 
 use super::Violation;
+use super::forgotten::Goals;
 use crate::host::{Host, HostId, State};
 use crate::world::World;
 
@@ -26,9 +27,14 @@ impl World {
     pub fn quiet(&mut self) -> Result<(), Violation> {
         self.end_all_faults();
         let end = self.now + QUIET_MAX;
+        let mut goals = None;
         loop {
             self.run_for(LOOK_EVERY)?;
-            match self.is_one() {
+            let forgotten = |world: &Self, goals: &mut Option<Goals>| {
+                let goals = goals.get_or_insert_with(|| world.goals());
+                if world.config.forgets_deletes { world.is_forgotten_by_all(goals) } else { Ok(()) }
+            };
+            match self.is_one().and_then(|()| forgotten(self, &mut goals)) {
                 Ok(()) => break,
                 Err(why) if self.now >= end => {
                     self.judge("quiet", Err(format!("{} s after the last fault {why}", QUIET_MAX.as_secs())));
@@ -128,8 +134,7 @@ impl World {
             }
             let known = &member.seen.entries;
             for (dot, written) in &self.ledger.dots {
-                let counts =
-                    written.acknowledged && !written.lost && !written.quarantined && written.hash.is_some();
+                let counts = written.acknowledged && !written.is_excused() && written.hash.is_some();
                 if !counts
                     || written.cluster != member.cluster
                     || self.only_removed_hold(*dot)

@@ -1,0 +1,71 @@
+//! Once all are one, deletes are forgotten: within bounded time the watermark of every member passes what the slowest
+//! clock among them showed then, no tombstone from under it is left in a tree, nor, after the grace, on a disk.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gossip::core::Serving;
+use gossip::stability::{STEP_MS, step};
+use model::{ClusterId, Entry, Hlc, NodeId};
+
+use crate::host::{Host, HostId, Member};
+use crate::world::World;
+
+/// A clock that is so far behind what its node has published before does not come to move it in time.
+const STANDS_STILL_MS: u64 = 30_000;
+/// A longer grace than this is not waited for.
+const GRACE_MAX: Duration = Duration::from_secs(30);
+
+/// How far the watermark of each cluster must rise.
+pub(super) type Goals = BTreeMap<ClusterId, Hlc>;
+
+impl World {
+    /// What watermarks must pass from now on: of each cluster whose members are all there, the time of its slowest. A
+    /// clock that was put back stands still until the true time has come to it, and its step with it.
+    pub(super) fn goals(&self) -> Goals {
+        let mut goals = Goals::new();
+        for (_, host, member) in self.serving() {
+            let Some(next) = member.clock.next(host.wall.ms(self.now)) else { continue };
+            let stands_still = next.millis() > host.wall.ms(self.now) + STANDS_STILL_MS;
+            let rises_by = if stands_still { 0 } else { STEP_MS };
+            let upto = Hlc::new(step(next).millis() + rises_by, 0);
+            let goal = goals.entry(member.cluster).or_insert(upto);
+            *goal = upto.min(*goal);
+        }
+        let at_work: Vec<NodeId> = self.serving().map(|(_, _, member)| member.node).collect();
+        for (_, _, member) in self.serving() {
+            // One that is gone for good is waited for until somebody evicts it.
+            if member.core.meta().roster.members().any(|id| !at_work.contains(&id)) {
+                goals.remove(&member.cluster);
+            }
+        }
+        goals
+    }
+
+    fn serving(&self) -> impl Iterator<Item = (HostId, &Host, &Member)> {
+        let members = self.hosts.iter().filter_map(|(id, host)| Some((*id, host, host.member()?)));
+        members.filter(|(_, _, member)| {
+            member.status.as_ref().is_some_and(|status| status.serving == Serving::Yes)
+        })
+    }
+
+    /// Whether all that could be forgotten when these goals were set is, or what is not.
+    pub(super) fn is_forgotten_by_all(&self, goals: &Goals) -> Result<(), String> {
+        for (id, _, member) in self.serving() {
+            let Some(goal) = goals.get(&member.cluster) else { continue };
+            let stands = member.store.marks().watermark;
+            if stands < *goal {
+                let waits = member.status.as_ref().and_then(|status| status.forgetting.waits);
+                let whom = waits
+                    .map_or("nobody".to_owned(), |waits| member.core.meta().roster.shown_name(waits.member));
+                return Err(format!("{id} has a watermark of {stands}, under {goal}, and waits for {whom}"));
+            }
+            let is_left = |entry: &Entry| entry.is_tombstone() && entry.context().newest() <= *goal;
+            let left = member.seen.entries.iter().find(|(_, entry)| is_left(entry));
+            if let Some((key, _)) = left.filter(|_| self.config.grace <= GRACE_MAX) {
+                return Err(format!("{id} has a tombstone of {key} on its disk still"));
+            }
+        }
+        Ok(())
+    }
+}
