@@ -111,6 +111,10 @@ pub struct MemberView {
     pub root: Option<String>,
     /// When it was last proven identical to the answering node, RFC 3339.
     pub last_identical: Option<String>,
+    /// How far timestamps that it sent lay ahead of the answering node's clock when that was last noticed, milliseconds;
+    /// 0 when they were never more than 5 s ahead.
+    #[serde(default)]
+    pub clock_ahead_ms: u64,
     /// What repair does with it now: `running`, or `None`.
     pub repair: Option<String>,
     /// The `host:port` at which it serves HTTP.

@@ -23,6 +23,22 @@ pub struct Forgetting {
     pub resurrections_blocked: u64,
     /// Values put into the quarantine file since the start.
     pub quarantined: u64,
+    /// Tombstones that wait.
+    pub waiting: WaitingTombstones,
+}
+
+/// Tombstones that wait, and the bytes of their keys and records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WaitingTombstones {
+    /// In the tree: until the watermark passes them.
+    pub tombstones: u64,
+    /// Their bytes.
+    pub tombstone_bytes: u64,
+    /// On the disk alone: until the grace ends.
+    pub purged: u64,
+    /// Their bytes.
+    pub purged_bytes: u64,
 }
 
 /// A member that is waited for.

@@ -26,7 +26,7 @@ mod send;
 
 pub use cluster::{ClusterView, DamageView, Liveness, MemberView, NodeView, Readiness, ScrubView};
 pub use error::{Error, Problem};
-pub use forgetting::{Forgetting, WaitsFor};
+pub use forgetting::{Forgetting, WaitingTombstones, WaitsFor};
 pub use kv::{Deleted, Head, Headed, PutOptions, Read, Sibling, Siblings, Value, Written};
 pub use list::{Listed, Page};
 pub use repairs::{

@@ -20,7 +20,7 @@ use crate::body::{BodyLimits, Inbound};
 use crate::problem::{Problem, ProblemKind};
 use crate::service::Service;
 use crate::target::TARGET_BYTES_MAX;
-use crate::{drills, kv, list, repairs, status};
+use crate::{drills, kv, list, metrics, repairs, status};
 
 /// Greatest length of a request's headers in bytes, all together.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
@@ -71,6 +71,7 @@ enum Call {
     Cluster,
     Repairs,
     Drills,
+    Metrics,
     Health,
     Ready,
     NoRoute,
@@ -106,6 +107,7 @@ pub fn router<S: Service>(service: Arc<S>, options: RouterOptions) -> Router {
         .route("/v1/cluster", view(Call::Cluster, VIEW_METHODS))
         .route("/v1/repairs", start(Call::Repairs))
         .route("/v1/drills", start(Call::Drills))
+        .route("/metrics", view(Call::Metrics, VIEW_METHODS))
         .route("/healthz", view(Call::Health, VIEW_METHODS))
         .route("/readyz", view(Call::Ready, VIEW_METHODS))
         .fallback(to(Call::NoRoute))
@@ -171,6 +173,7 @@ impl<S: Service> App<S> {
             Call::Cluster => status::cluster(self, parts).await,
             Call::Repairs => repairs::repairs(self, parts, body).await,
             Call::Drills => drills::drills(self, parts, body).await,
+            Call::Metrics => metrics::metrics(self, parts).await,
             Call::Health => status::health(parts),
             Call::Ready => status::ready(self, parts),
             Call::NoRoute => Err(no_route()),
@@ -225,7 +228,7 @@ fn overloaded() -> Problem {
 
 fn no_route() -> Problem {
     let detail = "There is /v1/kv/{key}, /v1/kv (a listing, or ?key=), /v1/cluster, /v1/repairs, /v1/drills, \
-                  /healthz and /readyz. Check the path.";
+                  /metrics, /healthz and /readyz. Check the path.";
     Problem::new(ProblemKind::NoSuchRoute, detail)
 }
 

@@ -7,6 +7,7 @@
 //! GET                  /v1/cluster      the cluster as this node sees it
 //! GET POST             /v1/repairs      what repair does; {"peer": "n2"} begins a session now
 //! GET POST             /v1/drills       {"isolate": "30s"} cuts the node off from the others
+//! GET                  /metrics         counters and gauges, for Prometheus
 //! GET                  /healthz         the program runs
 //! GET                  /readyz          the node serves reads and writes
 //! ```
@@ -79,6 +80,7 @@ mod forgetting_view;
 mod headers;
 mod kv;
 mod list;
+mod metrics;
 mod problem;
 mod repair_view;
 mod repairs;
@@ -92,11 +94,11 @@ mod view;
 pub use app::{RouterOptions, router};
 pub use damage_view::DamageView;
 pub use error::ServiceError;
-pub use forgetting_view::{ForgettingView, WaitsView};
+pub use forgetting_view::{ForgettingView, WaitingView, WaitsView};
 pub use problem::{PROBLEM_TYPE_PREFIX, ProblemKind};
 pub use repair_view::{
     Brake, DrillsView, GovernorView, RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairsView,
-    SessionView,
+    SessionView, TotalsView,
 };
 pub use server::{ServeOptions, serve};
 pub use service::{

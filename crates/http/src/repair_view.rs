@@ -26,8 +26,27 @@ pub struct RepairsView {
     pub checks: u64,
     /// Sessions since this node started that failed: how many, by reason.
     pub failures: BTreeMap<String, u64>,
+    /// What all sessions did that have ended since this node started.
+    pub totals: TotalsView,
     /// How fast repair may go at the moment; null before the node is a member.
     pub governor: Option<GovernorView>,
+}
+
+/// What ended sessions did, those that found equal roots too, from this node's side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TotalsView {
+    /// How many there were.
+    pub sessions: u64,
+    /// Keys that either side named as differing.
+    pub found: u64,
+    /// Entries sent.
+    pub sent: u64,
+    /// Entries received.
+    pub received: u64,
+    /// Bytes of whole frames sent.
+    pub bytes_sent: u64,
+    /// Bytes of whole frames received.
+    pub bytes_received: u64,
 }
 
 /// One session with one peer, from this node's side.

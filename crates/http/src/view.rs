@@ -86,6 +86,9 @@ pub struct MemberView {
     /// RFC 3339 in JSON, null when never.
     #[serde(serialize_with = "moment")]
     pub last_identical: Option<u64>,
+    /// How far timestamps that it sent lay ahead of the answering node's clock when that was last noticed, in
+    /// milliseconds; 0 when they were never more than 5 s ahead.
+    pub clock_ahead_ms: u64,
     /// The session open with it now, or null.
     pub repair: Option<RepairView>,
     /// The `host:port` at which it serves HTTP; null when not known.

@@ -131,6 +131,8 @@ impl Core {
         if matches!(outcome, Outcome::Identical | Outcome::More | Outcome::Withheld) {
             self.repairs.went_well(session.peer());
         }
+        let report = session.report(env.now.mono);
+        self.repairs.count(&report);
         if outcome == Outcome::Busy {
             return;
         }
@@ -145,7 +147,6 @@ impl Core {
         if check && !asked_for {
             return;
         }
-        let report = session.report(env.now.mono);
         self.repairs.ended(Report {
             phase: SessionPhase::Ended,
             outcome: Some(outcome),

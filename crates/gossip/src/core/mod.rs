@@ -50,6 +50,7 @@ use crate::time::Now;
 use crate::wire::{Frame, WIRE_VERSION};
 
 pub use event::{Action, Event, Op, ReplyId};
+pub use repairs::RepairTotals;
 pub use status::{ForgettingStatus, MemberStatus, Serving, SessionStatus, Status};
 
 /// How the protocol is paced.

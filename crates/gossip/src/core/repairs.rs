@@ -22,6 +22,35 @@ struct Lately {
     busy: u32,
 }
 
+/// What all sessions did that have ended since the start of this life, those that found equal roots too. Running ones
+/// are added when they end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepairTotals {
+    /// Sessions that this node and its peer both opened.
+    pub sessions: u64,
+    /// Keys named as differing, by either side.
+    pub named: u64,
+    /// Entries sent.
+    pub sent: u64,
+    /// Entries received.
+    pub received: u64,
+    /// Bytes of whole frames sent.
+    pub bytes_sent: u64,
+    /// Bytes of whole frames received.
+    pub bytes_received: u64,
+}
+
+impl RepairTotals {
+    fn add(&mut self, report: &Report) {
+        self.sessions += 1;
+        self.named += report.found;
+        self.sent += report.sent;
+        self.received += report.received;
+        self.bytes_sent += report.bytes_sent;
+        self.bytes_received += report.bytes_received;
+    }
+}
+
 /// The ended sessions of a node.
 #[derive(Debug, Default)]
 pub struct Repairs {
@@ -31,10 +60,17 @@ pub struct Repairs {
     pub checks: u64,
     /// Sessions that failed, by reason.
     pub failures: BTreeMap<String, u64>,
+    /// What all sessions did that have ended.
+    pub totals: RepairTotals,
     lately: BTreeMap<NodeId, Lately>,
 }
 
 impl Repairs {
+    /// Counts what a session did that has ended.
+    pub fn count(&mut self, report: &Report) {
+        self.totals.add(report);
+    }
+
     /// Keeps the report of a session that has ended.
     pub fn ended(&mut self, report: Report) {
         self.ended.push_front(report);

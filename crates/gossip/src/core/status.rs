@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::{ClusterId, Hlc, NodeId};
 
 use super::Core;
+use super::repairs::RepairTotals;
 use crate::liveness::LivenessState;
 use crate::pace::GovernorStatus;
 use crate::session::{Report, Session, Tally};
@@ -80,6 +81,8 @@ pub struct Status {
     pub checks: u64,
     /// Sessions that failed since the start, by reason.
     pub session_failures: BTreeMap<String, u64>,
+    /// What ended sessions did, since the start.
+    pub totals: RepairTotals,
     /// How far deletes are forgotten.
     pub forgetting: ForgettingStatus,
 }
@@ -116,6 +119,7 @@ impl Core {
             repairs: self.reports(now),
             checks: self.repairs.checks,
             session_failures: self.repairs.failures.clone(),
+            totals: self.repairs.totals,
             forgetting: self.forgetting_status(),
         }
     }

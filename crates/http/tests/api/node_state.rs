@@ -25,6 +25,7 @@ async fn the_cluster_is_told_in_the_names_of_the_api() {
                 "watermark": "2023-11-14T22:13:20.000Z", "watermark_lag_ms": 21_500,
                 "waits_for": {"id": "0000000000000002", "name": "b", "since": "2023-11-14T22:13:23.250Z"},
                 "horizon": null, "behind": null, "resurrections_blocked": 3, "quarantined": 0,
+                "waiting": {"tombstones": 4, "tombstone_bytes": 400, "purged": 5, "purged_bytes": 500},
             },
             "scrub": {
                 "bytes_per_second": 2_097_152, "running": true, "entries": 12, "bytes": 3_456, "passes": 1,
@@ -38,12 +39,12 @@ async fn the_cluster_is_told_in_the_names_of_the_api() {
             "members": [
                 {
                     "id": "0000000000000001", "name": "a", "liveness": "alive", "root": "abcd",
-                    "last_identical": "2023-11-14T22:13:20.123Z", "repair": null,
+                    "last_identical": "2023-11-14T22:13:20.123Z", "clock_ahead_ms": 0, "repair": null,
                     "http": null, "gossip": "127.0.0.1:7711",
                 },
                 {
                     "id": "0000000000000002", "name": "b", "liveness": "suspect", "root": null,
-                    "last_identical": null, "repair": "running",
+                    "last_identical": null, "clock_ahead_ms": 7_500, "repair": "running",
                     "http": null, "gossip": "127.0.0.1:7711",
                 },
             ],

@@ -416,6 +416,7 @@ fn not_yet(meta: &Meta) -> Status {
         repairs: Vec::new(),
         checks: 0,
         session_failures: std::collections::BTreeMap::new(),
+        totals: Default::default(),
         forgetting: ForgettingStatus::default(),
     }
 }

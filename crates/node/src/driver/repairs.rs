@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use gossip::core::{Event, Serving, Status};
+use gossip::core::{Event, RepairTotals, Serving, Status};
 use gossip::liveness::LivenessState;
 use gossip::pace::{self, GovernorStatus};
 use gossip::session::{Outcome, Report, SessionMethod, SessionPhase};
 use http_api::{
     Brake, DrillsView, GovernorView, RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairsView,
-    ServiceError, SessionView,
+    ServiceError, SessionView, TotalsView,
 };
 use model::NodeId;
 
@@ -26,6 +26,7 @@ impl Present {
             repairs: Vec::new(),
             checks: 0,
             failures: Default::default(),
+            totals: Default::default(),
             governor: None,
         };
         if let Some(member) = self.member() {
@@ -34,6 +35,7 @@ impl Present {
             view.repairs = status.repairs.iter().map(|report| session(report, &status)).collect();
             view.checks = status.checks;
             view.failures = status.session_failures.clone();
+            view.totals = totals(&status.totals);
             view.governor = Some(governor(&status.governor));
         }
         view
@@ -94,6 +96,17 @@ impl Member {
             return Err(ServiceError::MemberDown { name });
         }
         Ok(RepairBegun { peer: name, peer_id: member.id, since_ms: wall_ms() })
+    }
+}
+
+fn totals(totals: &RepairTotals) -> TotalsView {
+    TotalsView {
+        sessions: totals.sessions,
+        found: totals.named,
+        sent: totals.sent,
+        received: totals.received,
+        bytes_sent: totals.bytes_sent,
+        bytes_received: totals.bytes_received,
     }
 }
 

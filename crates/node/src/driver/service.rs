@@ -16,10 +16,10 @@ use gossip::stability::Cause;
 use http_api::{
     ClusterView, DeleteRequest, Deleted, DrillsView, ForgettingView, Limits, ListItem, ListPage, ListRequest,
     Liveness, MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun, RepairView, RepairsView,
-    Service, ServiceError, Version, WaitsView, Written,
+    Service, ServiceError, Version, WaitingView, WaitsView, Written,
 };
 use model::{Context, Dot, Entry, Hlc, Key, NodeId, Sibling, context_token};
-use storage::{Marks, StoreError, UpdateError};
+use storage::{Marks, StoreError, UpdateError, Waiting};
 
 use super::clock::wall_ms;
 use super::member::{Member, Present};
@@ -344,7 +344,7 @@ impl Present {
             root,
             keys: counts.keys,
             tombstones: counts.tombstones,
-            forgetting: forgetting_view(&status, wall_ms()),
+            forgetting: forgetting_view(&status, member.store.waiting(), wall_ms()),
             scrub: Some(member.scrubbing.view(wall_ms())),
             damage: self.damage.view(),
             members,
@@ -361,7 +361,7 @@ fn why_behind(status: &Status, damage: Option<String>) -> String {
     format!("{why}: waiting for a first completed session with a member that is not behind")
 }
 
-fn forgetting_view(status: &Status, now_ms: u64) -> ForgettingView {
+fn forgetting_view(status: &Status, waiting: Waiting, now_ms: u64) -> ForgettingView {
     let forgetting = &status.forgetting;
     let known = |at: Hlc| (at != Hlc::ZERO).then(|| at.millis());
     let name = |id: NodeId| status.members.iter().find(|member| member.id == id).map(|m| m.name.clone());
@@ -378,6 +378,12 @@ fn forgetting_view(status: &Status, now_ms: u64) -> ForgettingView {
         behind: forgetting.behind.map(|cause| cause.to_string()),
         resurrections_blocked: forgetting.resurrections_blocked,
         quarantined: forgetting.quarantined,
+        waiting: WaitingView {
+            tombstones: waiting.tombstones,
+            tombstone_bytes: waiting.tombstone_bytes,
+            purged: waiting.purged,
+            purged_bytes: waiting.purged_bytes,
+        },
     }
 }
 
@@ -394,6 +400,7 @@ fn member_view(member: &MemberStatus, status: &Status, own_root: &str) -> Member
         root: if own { Some(own_root.to_owned()) } else { member.root.as_ref().map(|root| hex(root)) },
         // A node is identical to itself as of the moment it is asked.
         last_identical: if own { Some(wall_ms()) } else { member.last_identical_ms },
+        clock_ahead_ms: member.skew_ms,
         repair: member.session.map(|_| RepairView::Running),
         http: member.http.clone(),
         gossip: member.gossip.clone(),

@@ -10,7 +10,7 @@ use http_api::{
     Brake, ClusterView, DamageView, DeleteRequest, Deleted, DrillsView, ForgettingView, GovernorView, Limits,
     ListItem, ListPage, ListRequest, Liveness, MemberView, NodeView, PutRequest, Read, Readiness,
     RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairView, RepairsView, ScrubView, Service,
-    ServiceError, SessionView, Version, WaitsView, Written,
+    ServiceError, SessionView, TotalsView, Version, WaitingView, WaitsView, Written,
 };
 use model::{ClusterId, Dot, Hlc, Key, NodeId, WriterId};
 
@@ -177,6 +177,7 @@ impl Service for Fake {
             liveness,
             root: last_identical.map(|_| "abcd".into()),
             last_identical,
+            clock_ahead_ms: if id == 2 { 7_500 } else { 0 },
             repair,
             http: None,
             gossip: Some("127.0.0.1:7711".into()),
@@ -207,6 +208,7 @@ impl Service for Fake {
                 behind: None,
                 resurrections_blocked: 3,
                 quarantined: 0,
+                waiting: WaitingView { tombstones: 4, tombstone_bytes: 400, purged: 5, purged_bytes: 500 },
             },
             scrub: Some(ScrubView {
                 bytes_per_second: 2 << 20,
@@ -248,6 +250,14 @@ impl Service for Fake {
             repairs: vec![running(), ended()],
             checks: 7,
             failures: BTreeMap::from([("timed out".to_owned(), 2)]),
+            totals: TotalsView {
+                sessions: 9,
+                found: 30,
+                sent: 20,
+                received: 10,
+                bytes_sent: 4_000,
+                bytes_received: 2_000,
+            },
             governor: Some(governor),
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Row {
     pub(crate) root: Option<String>,
     /// When the asked node last proved it identical to itself; RFC 3339.
     pub(crate) last_identical: Option<String>,
+    /// How far its timestamps lie ahead of the asked node's clock, milliseconds; 0 up to 5 s.
+    pub(crate) clock_ahead_ms: u64,
     pub(crate) repair: Option<String>,
     /// How, and how far, for people: `bulk 25 %`.
     #[serde(skip)]
@@ -53,6 +55,7 @@ impl Row {
             damage: None,
             root: member.root.clone(),
             last_identical: member.last_identical.clone(),
+            clock_ahead_ms: member.clock_ahead_ms,
             repair: member.repair.clone(),
             progress: None,
             http: member.http.clone(),
@@ -77,6 +80,7 @@ impl Row {
             damage: None,
             root: None,
             last_identical: None,
+            clock_ahead_ms: 0,
             repair: None,
             progress: None,
             http: Some(asked.http.clone()),

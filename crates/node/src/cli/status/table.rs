@@ -61,7 +61,7 @@ impl Report {
             text.push('\n');
         }
         for row in &self.members {
-            if let Some(line) = row.damage_shown(now) {
+            for line in [row.damage_shown(now), row.clock_shown()].into_iter().flatten() {
                 text.push_str(&screen.paint(Colour::Yellow, &line));
                 text.push('\n');
             }
@@ -180,6 +180,17 @@ impl Row {
         ))
     }
 
+    /// That its clock, or the asked node's, is wrong.
+    fn clock_shown(&self) -> Option<String> {
+        let ahead = self.clock_ahead_ms.div_ceil(1_000);
+        let name = harmless(&self.name);
+        (ahead > 0).then(|| {
+            format!(
+                "timestamps from {name} were {ahead} s ahead of the asked node's clock; check both clocks"
+            )
+        })
+    }
+
     fn repair_shown(&self) -> String {
         let state = self.repair.as_deref().map_or_else(|| "-".to_owned(), harmless);
         match &self.progress {
@@ -234,6 +245,7 @@ mod tests {
             damage: None,
             root: Some(root.to_owned()),
             last_identical: (name != "n1").then(|| "2026-01-02T03:04:05.678Z".to_owned()),
+            clock_ahead_ms: 0,
             repair: None,
             progress: None,
             http: Some("127.0.0.1:7710".to_owned()),
@@ -336,6 +348,16 @@ mod tests {
         assert!(
             said(client::DamageView { healed: false, kept_in: None, ..damage }).ends_with("not healed yet")
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_said_by_name() {
+        let fast = Row { clock_ahead_ms: 3_599_001, ..row("n2", ROOT) };
+        let text = Report::new(Some("c".into()), vec![row("n1", ROOT), fast]).text(Screen::PLAIN, now());
+        assert!(text.ends_with(
+            "timestamps from n2 were 3600 s ahead of the asked node's clock; check both clocks\n"
+        ));
+        assert_eq!(text.matches("clock").count(), 2);
     }
 
     #[test]
