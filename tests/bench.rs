@@ -43,6 +43,7 @@ fn impossible_arguments_are_one_line_and_start_nothing() {
         (&["load", "--keys", "0"], "--keys is 0"),
         (&["load", "--value-size", "99999999"], "--value-size wants at most"),
         (&["load", "--endpoint", "http://127.0.0.1:1", "--with-repair"], "--with-repair"),
+        (&["load", "--endpoint", "http://127.0.0.1:1", "--scenario", "ttl"], "--scenario stops and starts"),
     ] {
         let ran = bench(home.path(), arguments).expect(2);
         assert!(ran.stdout.is_empty() && ran.stderr.lines().count() == 1, "{}", ran.stderr);
@@ -151,4 +152,41 @@ fn a_running_cluster_is_measured_from_outside_where_it_takes_drills() {
     assert!(rows[0]["wall_ms"].as_f64().unwrap() < 60_000.0, "{}", ran.text());
     assert!(rows[0]["bytes_ideal"].as_f64().unwrap() > 2_000.0, "{}", ran.text());
     cluster.wait_equal_roots();
+}
+
+#[test]
+fn keys_that_expire_leave_nothing_although_a_node_is_down() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = bench(home.path(), &["load", "--scenario", "ttl", "--keys", "2000", "--json"]).expect(0);
+    let rows = objects(&ran);
+    let row = |name: &str, note: &str| {
+        let is = |row: &&Value| {
+            row["row"] == name && row["note"].as_str().is_none_or(|noted| noted.starts_with(note))
+        };
+        rows.iter().rfind(is).unwrap_or_else(|| panic!("{name}, {note}: {}", ran.text()))["value"]
+            .as_f64()
+            .unwrap()
+    };
+    let on_disk = "rows a node has on disk";
+    assert!(row(on_disk, "all keys written") > 0.0, "{}", ran.text());
+    assert_eq!(row(on_disk, "all expired"), 0.0, "{}", ran.text());
+    assert!(row("tree and sketch", "all expired") <= row("tree and sketch", "empty"));
+    assert!(row("nothing left of any key", "after") >= 0.0 && row("the third node back, as empty", "") > 0.0);
+    is_empty(home.path());
+}
+
+/// Takes the grace: more than six minutes.
+#[test]
+#[ignore = "takes seven minutes: cargo test -p mangrove --test bench -- --ignored"]
+fn deletes_give_back_what_they_took() {
+    let home = tempfile::tempdir().unwrap();
+    let arguments = ["load", "--scenario", "deletes", "--keys", "2000", "--json"];
+    let long = Duration::from_secs(900);
+    let ran =
+        run(mangrove().arg("bench").args(arguments).args(["--dir", home.path().to_str().unwrap()]), long);
+    let rows = objects(&ran.expect(0));
+    let last = |name: &str| rows.iter().rfind(|row| row["row"] == name).unwrap()["value"].as_f64().unwrap();
+    assert_eq!(last("rows a node has on disk"), 0.0);
+    assert!(last("tombstones off the disks") >= 360.0);
+    is_empty(home.path());
 }

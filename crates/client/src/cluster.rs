@@ -26,6 +26,9 @@ pub struct ClusterView {
     pub keys: u64,
     /// Tombstones kept.
     pub tombstones: u64,
+    /// Memory that the tree and the sketch over all of it take, in bytes; 0 from a node that does not say.
+    #[serde(default)]
+    pub tree_bytes: u64,
     /// How far deletes are forgotten.
     #[serde(default)]
     pub forgetting: Forgetting,

@@ -95,6 +95,7 @@ impl Page {
         self.gauge("behind", "Whether the node waits for a session before it answers clients.", flag(behind));
         self.gauge("keys", "Keys with one value or more.", cluster.keys as f64);
         self.gauge("tombstones", "Tombstones in the tree.", cluster.tombstones as f64);
+        self.gauge("tree_bytes", "Memory that the tree and the sketch take.", cluster.tree_bytes as f64);
     }
 
     fn forgetting(&mut self, forgetting: &ForgettingView, now_ms: u64) {

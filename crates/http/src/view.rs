@@ -23,6 +23,8 @@ pub struct ClusterView {
     pub keys: u64,
     /// Tombstones kept.
     pub tombstones: u64,
+    /// Memory that the tree and the sketch over all of it take, in bytes.
+    pub tree_bytes: u64,
     /// How far deletes are forgotten.
     pub forgetting: ForgettingView,
     /// The node's search for damage in its own store; null before it has one.

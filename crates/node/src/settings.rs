@@ -105,6 +105,9 @@ pub struct Settings {
     pub repair_governor: bool,
     /// Whether tombstones are forgotten once every member is known to hold them.
     pub forget_deletes: bool,
+    /// How long a tombstone stays on the disk after it has left the tree: 6 minutes, which is longer than any session, to
+    /// 7 days.
+    pub forget_grace: Duration,
     /// How repair finds what differs.
     pub repair_method: RepairMethod,
     /// How fast the node reads its store again to find damage, in bytes a second; 0 for not at all, else at least

@@ -15,7 +15,7 @@ use gossip::roster::{Add, Contact, Roster};
 use gossip::stability::take_out;
 use gossip::time::Now;
 use gossip::wire::{self, Frame};
-use model::{ClusterId, Context, DigestKey, Dot, Entry, Expiry, Hlc, Key, NodeId, WriterId};
+use model::{ClusterId, Context, DigestKey, Dot, Entry, Hlc, Key, NodeId, WriterId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use storage::{MemoryEngine, Seq, Store};
@@ -374,9 +374,22 @@ impl Cluster {
 
     /// A client's PUT whose client went away before it was acknowledged: nobody tells the core of it.
     pub fn put_unheard(&mut self, at: NodeId, k: &Key, value: &str, seen: Option<&Context>) {
+        self.put_to_expire(at, k, value, seen, None);
+    }
+
+    /// The same of a value that lives so long.
+    pub fn put_to_expire(
+        &mut self,
+        at: NodeId,
+        k: &Key,
+        value: &str,
+        seen: Option<&Context>,
+        ttl: Option<Duration>,
+    ) {
         let dot = self.dot(at);
-        let new =
-            NewValue { value: Bytes::from(value.to_owned()), content_type: None, expiry: Expiry::NEVER };
+        let horizon = self.nodes[&at].store.marks().horizon;
+        let expiry = coordinator::expiry(ttl, dot.hlc, horizon, self.config.rules).unwrap();
+        let new = NewValue { value: Bytes::from(value.to_owned()), content_type: None, expiry };
         let limits = WriteLimits { value_bytes_max: 16 << 20, ..WriteLimits::default() };
         let store = &self.nodes[&at].store;
         let watermark = self.watermark(at);

@@ -62,6 +62,7 @@ async fn what_the_node_measures_is_told_for_prometheus() {
         r#"mangrove_tombstones 0.0"#,
         r#"mangrove_tombstones_waiting{for="grace"} 5.0"#,
         r#"mangrove_tombstones_waiting{for="watermark"} 4.0"#,
+        r#"mangrove_tree_bytes 4096.0"#,
         r#"mangrove_watermark_lag_seconds 21.5"#,
         r#"mangrove_watermark_waits_seconds{member="b"} 0.0"#,
     ];

@@ -21,6 +21,7 @@ async fn the_cluster_is_told_in_the_names_of_the_api() {
             "root": "abcd",
             "keys": 1,
             "tombstones": 0,
+            "tree_bytes": 4_096,
             "forgetting": {
                 "watermark": "2023-11-14T22:13:20.000Z", "watermark_lag_ms": 21_500,
                 "waits_for": {"id": "0000000000000002", "name": "b", "since": "2023-11-14T22:13:23.250Z"},

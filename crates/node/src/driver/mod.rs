@@ -352,7 +352,8 @@ impl Node {
             adaptive: settings.repair_governor,
         };
         let forgets_deletes = settings.forget_deletes;
-        CoreConfig { fanout, sessions, governor, forgets_deletes, ..CoreConfig::default() }
+        let grace = settings.forget_grace;
+        CoreConfig { fanout, sessions, governor, forgets_deletes, grace, ..CoreConfig::default() }
     }
 
     fn identify(&self, meta: &Meta, life: WriterId, contact: &Contact) -> Result<(), Fatal> {

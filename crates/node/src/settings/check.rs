@@ -22,6 +22,9 @@ const REPAIR_BYTES_PER_SECOND_MIN: u64 = 128 << 10;
 const SCRUB_BYTES_PER_SECOND: u64 = 2 << 20;
 /// The largest value is read in less than five minutes.
 const SCRUB_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
+/// Longer than a session may last: what one has named must still be there when its data comes.
+const FORGET_GRACE_MIN: Duration = Duration::from_secs(360);
+const FORGET_GRACE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 const TRANSPORT_DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// Who said the value of a setting.
@@ -66,6 +69,9 @@ pub(crate) fn settings(written: &Flags, said_by: SaidBy<'_>) -> Result<Settings,
         forget_deletes: reader
             .read("forget_deletes", &written.forget_deletes, values::switch)?
             .unwrap_or(false),
+        forget_grace: reader
+            .read("forget_grace", &written.forget_grace, forget_grace)?
+            .unwrap_or(Duration::from_secs(600)),
         repair_method: reader
             .read("repair_method", &written.repair_method, repair_method)?
             .unwrap_or(RepairMethod::Auto),
@@ -185,6 +191,14 @@ fn repair_method(text: &str) -> Result<RepairMethod, String> {
         "sketch" => Ok(RepairMethod::Sketch),
         _ => Err("wants auto, tree or sketch".to_owned()),
     }
+}
+
+fn forget_grace(text: &str) -> Result<Duration, String> {
+    let grace = values::duration(text)?;
+    if (FORGET_GRACE_MIN..=FORGET_GRACE_MAX).contains(&grace) {
+        return Ok(grace);
+    }
+    Err("wants 6m to 7d".to_owned())
 }
 
 fn transport_delay(text: &str) -> Result<Duration, String> {

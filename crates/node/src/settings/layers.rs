@@ -118,6 +118,11 @@ pub struct Flags {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forget_deletes: Option<Written>,
 
+    /// How long a forgotten delete stays on the disk after it has left the tree, 6m to 7d [env: MANGROVE_FORGET_GRACE] [default: 10m]
+    #[arg(long, value_name = "DURATION", help_heading = "Tuning")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forget_grace: Option<Written>,
+
     /// How repair finds what differs: auto, tree or sketch [env: MANGROVE_REPAIR_METHOD] [default: auto]
     #[arg(long, value_name = "METHOD", help_heading = "Tuning")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,7 +145,7 @@ pub struct Flags {
 }
 
 /// The names of all settings, as the TOML file spells them.
-pub(crate) const KEYS: [&str; 23] = [
+pub(crate) const KEYS: [&str; 24] = [
     "data_dir",
     "http",
     "gossip",
@@ -160,6 +165,7 @@ pub(crate) const KEYS: [&str; 23] = [
     "repair_max_bytes_per_second",
     "repair_governor",
     "forget_deletes",
+    "forget_grace",
     "repair_method",
     "scrub_bytes_per_second",
     "allow_drills",
@@ -324,6 +330,7 @@ mod tests {
             repair_max_bytes_per_second: some(),
             repair_governor: some(),
             forget_deletes: some(),
+            forget_grace: some(),
             repair_method: some(),
             scrub_bytes_per_second: some(),
             allow_drills: some(),

@@ -150,6 +150,12 @@ impl Store {
         self.lock().tally.counts()
     }
 
+    /// Memory that the tree and its sketch take, in bytes.
+    #[must_use]
+    pub fn tree_bytes(&self) -> usize {
+        self.lock().tree.bytes()
+    }
+
     /// The digest of everything, as of now. Members compare it; people are shown
     /// [`RangeDigest::root_hash`] of it.
     #[must_use]

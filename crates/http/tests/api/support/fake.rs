@@ -196,6 +196,7 @@ impl Service for Fake {
             root: "abcd".into(),
             keys: self.state.lock().unwrap().entries.len() as u64,
             tombstones: 0,
+            tree_bytes: 4_096,
             forgetting: ForgettingView {
                 watermark: Some(1_700_000_000_000),
                 watermark_lag_ms: Some(21_500),

@@ -29,12 +29,35 @@ pub(crate) struct Write {
     pub(crate) version: u64,
 }
 
+/// What is done with each key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Its value is written.
+    Put,
+    /// The same, to live so many seconds.
+    PutFor(u64),
+    /// It is deleted.
+    Delete,
+}
+
 /// Writes `count` keys, each said by `write`, with `clients` connections; returns once all are acknowledged.
 pub(crate) async fn fill(
     hosts: &[Arc<Host>],
     data: Data,
     count: u64,
     write: &(dyn Fn(u64) -> Write + Sync),
+    clients: usize,
+    progress: &Progress,
+) -> Result<(), CliError> {
+    each(hosts, data, count, (Act::Put, write), clients, progress).await
+}
+
+/// Does the same with `count` keys, as [`fill`] does.
+pub(crate) async fn each(
+    hosts: &[Arc<Host>],
+    data: Data,
+    count: u64,
+    (act, write): (Act, &(dyn Fn(u64) -> Write + Sync)),
     clients: usize,
     progress: &Progress,
 ) -> Result<(), CliError> {
@@ -52,7 +75,7 @@ pub(crate) async fn fill(
             let Some(wire) = wires.get_mut(write.node) else {
                 return Err(CliError::Failed(format!("there is no node number {}", write.node)));
             };
-            put(wire, &data.key(write.index), &value).await?;
+            tell(wire, act, &data.key(write.index), &value).await?;
             progress.add(1);
         }
     };
@@ -60,15 +83,19 @@ pub(crate) async fn fill(
     Ok(())
 }
 
-/// Writes one key, patiently.
-async fn put(wire: &mut Wire, key: &str, value: &[u8]) -> Result<(), CliError> {
-    let target = format!("/v1/kv/{key}");
+/// Writes or deletes one key, patiently.
+async fn tell(wire: &mut Wire, act: Act, key: &str, value: &[u8]) -> Result<(), CliError> {
+    let (method, target, value) = match act {
+        Act::Put => ("PUT", format!("/v1/kv/{key}"), value),
+        Act::PutFor(seconds) => ("PUT", format!("/v1/kv/{key}?ttl={seconds}s"), value),
+        Act::Delete => ("DELETE", format!("/v1/kv/{key}"), &b""[..]),
+    };
     let mut why = String::new();
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             sleep(PAUSE).await;
         }
-        match wire.call("PUT", &target, value).await {
+        match wire.call(method, &target, value).await {
             Ok(reply) if reply.status < 300 => return Ok(()),
             Ok(reply) => {
                 why = refusal(reply.status, reply.body);

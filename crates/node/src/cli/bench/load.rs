@@ -41,7 +41,8 @@ pub(crate) const VALUE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Load {
     /// What is measured: requests, or the rows that other clusters are compared by (PUT rate, visible on all nodes,
-    /// idle cost, catch-up, refill; own nodes only)
+    /// idle cost, catch-up, refill), or what three nodes give back after all keys were deleted or have expired (the
+    /// latter three on own nodes only)
     #[arg(long, value_enum, default_value_t = Scenario::Requests)]
     scenario: Scenario,
 
@@ -115,6 +116,10 @@ enum Scenario {
     Requests,
     /// A whole three-node cluster
     Cluster,
+    /// What three nodes give back after all keys were deleted
+    Deletes,
+    /// What is left after all keys have expired, although one of three nodes is down
+    Ttl,
 }
 
 /// As the setting of a node.
@@ -139,7 +144,7 @@ pub(crate) async fn run(arguments: Load, interrupted: impl Future<Output = ()>) 
         return unless(interrupted, against(&arguments)).await;
     }
     let count = if arguments.with_repair { beside::NODES } else { usize::from(arguments.nodes) };
-    let count = if arguments.scenario == Scenario::Cluster { scenario::NODES } else { count };
+    let count = if arguments.scenario == Scenario::Requests { count } else { scenario::NODES };
     let needed =
         place::bytes_needed(count as u64, arguments.keys, arguments.key_size, value_bytes(&arguments));
     if let Some(warning) = place::check(arguments.dir.as_deref(), needed)? {
@@ -148,6 +153,8 @@ pub(crate) async fn run(arguments: Load, interrupted: impl Future<Output = ()>) 
     let mut nodes = Nodes::plan(count, Place::make(arguments.dir.as_deref())?)?;
     let outcome = match arguments.scenario {
         Scenario::Cluster => unless(interrupted, scenario::run(&mut nodes, &arguments.scenario())).await,
+        Scenario::Deletes => unless(interrupted, scenario::deletes(&mut nodes, &arguments.scenario())).await,
+        Scenario::Ttl => unless(interrupted, scenario::expiry(&mut nodes, &arguments.scenario())).await,
         Scenario::Requests if arguments.with_repair => {
             unless(interrupted, beside::run(&mut nodes, &arguments)).await
         }
@@ -179,7 +186,7 @@ fn check(arguments: &Load) -> Result<(), CliError> {
     if !arguments.endpoint.is_empty() {
         for (wanted, flag) in [
             (arguments.with_repair, "--with-repair"),
-            (arguments.scenario == Scenario::Cluster, "--scenario cluster"),
+            (arguments.scenario != Scenario::Requests, "--scenario"),
         ] {
             if wanted {
                 return refused(format!(

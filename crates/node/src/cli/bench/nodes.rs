@@ -195,12 +195,34 @@ impl Nodes {
         self.cpu().iter().zip(earlier).map(|(now, then)| now.since(then)).sum()
     }
 
+    /// Memory that all running nodes have, in bytes, where the system says.
+    pub(crate) fn resident(&self) -> Option<u64> {
+        self.running.iter().flatten().map(|node| resident(node.pid)).sum()
+    }
+
+    /// What all nodes have on disk, in bytes.
+    pub(crate) fn on_disk(&self) -> u64 {
+        let files = walkdir::WalkDir::new(self.place.path()).into_iter().flatten();
+        files
+            .filter_map(|file| file.metadata().ok())
+            .filter(|file| file.is_file())
+            .map(|file| file.len())
+            .sum()
+    }
+
     /// Ends every node at once and waits a while; what is left ends with this process.
     pub(crate) async fn end(&mut self) {
         for index in 0..self.running.len() {
             let _ = self.kill(index).await;
         }
     }
+}
+
+/// The memory of a process, from `/proc`.
+fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// Places on free ports. All are held until the last is found, so that none is given twice.

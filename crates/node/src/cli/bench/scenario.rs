@@ -1,5 +1,6 @@
 //! The rows by which whole clusters are compared: three nodes on one machine.
 
+mod gone;
 mod steps;
 
 use serde::Serialize;
@@ -47,20 +48,51 @@ impl Row {
     }
 }
 
-/// Measures all rows, each shown when it is known where programs read, as one table at the end for people.
+/// Measures all rows by which clusters are compared.
 pub(crate) async fn run(nodes: &mut Nodes, plan: &Plan) -> Result<(), CliError> {
-    let mut rows = Vec::new();
-    let mut show = |row: Row| -> Result<(), CliError> {
-        if plan.json {
+    let mut shown = Shown::new(plan);
+    steps::all(nodes, plan, &mut |row| shown.show(row)).await?;
+    shown.end()
+}
+
+/// Writes all keys, deletes them, and measures what is given back, and when.
+pub(crate) async fn deletes(nodes: &mut Nodes, plan: &Plan) -> Result<(), CliError> {
+    let mut shown = Shown::new(plan);
+    gone::deletes(nodes, plan, &mut |row| shown.show(row)).await?;
+    shown.end()
+}
+
+/// Writes all keys with a time to live while one node is down, and measures when nothing is left of them.
+pub(crate) async fn expiry(nodes: &mut Nodes, plan: &Plan) -> Result<(), CliError> {
+    let mut shown = Shown::new(plan);
+    gone::expiry(nodes, plan, &mut |row| shown.show(row)).await?;
+    shown.end()
+}
+
+/// Rows, each shown when it is known where programs read, as one table at the end for people.
+struct Shown {
+    json: bool,
+    rows: Vec<Row>,
+}
+
+impl Shown {
+    fn new(plan: &Plan) -> Self {
+        Self { json: plan.json, rows: Vec::new() }
+    }
+
+    fn show(&mut self, row: Row) -> Result<(), CliError> {
+        if self.json {
             let text = serde_json::to_string(&row)
                 .map_err(|error| CliError::Failed(format!("the JSON output cannot be made: {error}")))?;
             output::print(text + "\n")?;
         }
-        rows.push(row);
+        self.rows.push(row);
         Ok(())
-    };
-    steps::all(nodes, plan, &mut show).await?;
-    if plan.json { Ok(()) } else { output::print(text(Screen::stdout(), &rows)) }
+    }
+
+    fn end(self) -> Result<(), CliError> {
+        if self.json { Ok(()) } else { output::print(text(Screen::stdout(), &self.rows)) }
+    }
 }
 
 fn text(screen: Screen, rows: &[Row]) -> String {
