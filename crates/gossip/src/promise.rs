@@ -27,7 +27,7 @@
 //! What follows from "more than half of the whole roster": **a cluster of two cannot replace a member that
 //! is down**, since one of two is not more than half, and no rule could tell a dead member from one that
 //! serves its own clients across a cut. Removing it takes an operator's force, spelled out, which is not
-//! in this module.
+//! in this module but in `core/eviction`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -266,11 +266,20 @@ impl Eviction {
 
     /// How far it has come.
     pub fn tally(&self) -> Tally {
+        self.tally_of(|id| self.promised.contains(&id))
+    }
+
+    /// How far it would come if all of these promised it.
+    pub fn tally_if(&self, promise: impl Fn(NodeId) -> bool) -> Tally {
+        self.tally_of(|id| id != self.ask.target && promise(id))
+    }
+
+    fn tally_of(&self, promised: impl Fn(NodeId) -> bool) -> Tally {
         let elders_needed = if self.elders.is_empty() { 0 } else { majority(self.elders.len()) };
         Tally {
-            promised: self.promised.len(),
+            promised: self.members.iter().filter(|id| promised(**id)).count(),
             needed: majority(self.members.len()),
-            elders_promised: self.elders.intersection(&self.promised).count(),
+            elders_promised: self.elders.iter().filter(|id| promised(**id)).count(),
             elders_needed,
         }
     }

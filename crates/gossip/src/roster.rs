@@ -10,7 +10,9 @@
 //! add (by time, then id) owns the name in [`Roster::by_name`], and both are shown with the start of their
 //! id behind it ([`Roster::shown_name`]), until an operator removes one.
 //!
-//! Belonging is not liveness: a member that is down is a member.
+//! Belonging is not liveness: a member that is down is a member. So is one that is leaving: a mark says so, which
+//! every member learns with the roster, and which counts in its version: no two members exchange data before
+//! both know who is leaving (H38). A mark goes with its member, and never before.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -85,7 +87,7 @@ pub struct Contact {
     pub http: String,
 }
 
-/// The hash of who belongs: equal versions mean equal adds and removes. Contacts do not count.
+/// The hash of who belongs: equal versions mean equal adds, removes and marks of leaving. Contacts do not count.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct RosterVersion(pub [u8; 16]);
 
@@ -104,7 +106,7 @@ impl fmt::Debug for RosterVersion {
 /// What a merge changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RosterChange {
-    /// An add or a removal: the version is another.
+    /// An add, a removal, or a member that is leaving now: the version is another.
     pub members: bool,
     /// A contact: the contacts' version is another.
     pub contacts: bool,
@@ -124,6 +126,8 @@ pub struct Roster {
     adds: BTreeMap<NodeId, Add>,
     removes: BTreeMap<NodeId, Removal>,
     contacts: BTreeMap<NodeId, Contact>,
+    /// Members that are leaving, each since a time of its own clock.
+    leaving: BTreeMap<NodeId, Hlc>,
 }
 
 impl Roster {
@@ -162,7 +166,19 @@ impl Roster {
         }
         let members = join_removal(&mut self.removes, id, removal);
         let contacts = self.contacts.remove(&id).is_some();
+        self.leaving.remove(&id);
         Ok(RosterChange { members, contacts })
+    }
+
+    /// Notes that a member is leaving, since this time of its own clock. Noting it again keeps the earlier time.
+    ///
+    /// # Errors
+    /// [`RosterError::Unknown`] for an id that is no member; the roster is unchanged.
+    pub fn leave(&mut self, id: NodeId, since: Hlc) -> Result<RosterChange, RosterError> {
+        if !self.contains(id) {
+            return Err(RosterError::Unknown(id));
+        }
+        Ok(RosterChange { members: join_leaving(&mut self.leaving, id, since), contacts: false })
     }
 
     /// Sets where a member is reached, if the stamp is greater than the known one's.
@@ -195,6 +211,12 @@ impl Roster {
         for (id, removal) in &other.removes {
             change.members |= join_removal(&mut self.removes, *id, *removal);
             change.contacts |= self.contacts.remove(id).is_some();
+            self.leaving.remove(id);
+        }
+        for (id, since) in &other.leaving {
+            if !self.removes.contains_key(id) {
+                change.members |= join_leaving(&mut self.leaving, *id, *since);
+            }
         }
         for (id, contact) in &other.contacts {
             if !self.removes.contains_key(id) {
@@ -227,6 +249,11 @@ impl Roster {
     /// Whether the id is a member's.
     pub fn contains(&self, id: NodeId) -> bool {
         self.adds.contains_key(&id) && !self.removes.contains_key(&id)
+    }
+
+    /// Whether the member is leaving.
+    pub fn is_leaving(&self, id: NodeId) -> bool {
+        self.leaving.contains_key(&id)
     }
 
     /// How the id was removed, or none.
@@ -283,9 +310,9 @@ impl Roster {
         format!("{name}#{}", digits.get(..8).unwrap_or(&digits))
     }
 
-    /// The version: a hash of all adds and removes.
+    /// The version: a hash of all adds and removes, and of who is leaving.
     pub fn version(&self) -> RosterVersion {
-        form::members_version(&self.adds, &self.removes)
+        form::members_version(&self.adds, &self.removes, &self.leaving)
     }
 
     /// The same, with the stamps of all members' contacts: each life of a member stamps its own anew. Equal ones mean
@@ -318,6 +345,17 @@ fn join_removal(removes: &mut BTreeMap<NodeId, Removal>, id: NodeId, removal: Re
         Some(known) if *known <= removal => false,
         _ => {
             removes.insert(id, removal);
+            true
+        }
+    }
+}
+
+/// The earlier time stands.
+fn join_leaving(leaving: &mut BTreeMap<NodeId, Hlc>, id: NodeId, since: Hlc) -> bool {
+    match leaving.get(&id) {
+        Some(known) if *known <= since => false,
+        _ => {
+            leaving.insert(id, since);
             true
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use gossip::core::{CoreConfig, Event, ReplyId, Serving};
 use gossip::founding::{JoinRequest, WireVersions};
+use gossip::wire::WIRE_VERSION;
 use rand::RngExt;
 use support::{Cluster, id, key, rumors_only, sessions_only};
 
@@ -213,7 +214,7 @@ fn a_member_that_was_removed_while_away_learns_it() {
         name: "n3".into(),
         gossip: "twin:7711".into(),
         http: "twin:7710".into(),
-        wire: WireVersions { oldest: 1, newest: 1 },
+        wire: WireVersions { oldest: WIRE_VERSION, newest: WIRE_VERSION },
         may_found: false,
         cluster: None,
     };

@@ -89,6 +89,15 @@ impl World {
                 }
                 Action::Send { to, frame, after } => self.send(id, to, &frame, after),
                 Action::Reply { reply, answer } => self.reply(id, reply, answer),
+                Action::Answer { answer, .. } => {
+                    self.trace.say(self.now, || format!("{id} answers {answer:?}"))
+                }
+                Action::CloseWrites => {
+                    // Its clients learn from the status, which comes with the same actions; theirs are at once.
+                    let (now, run) = (self.now, self.run_of(id));
+                    self.agenda.push(now, Due::Tell { host: id, run, event: Box::new(Event::WritesClosed) });
+                }
+                Action::Left => return self.has_left(id),
                 Action::Merge { op, entries } => self.merge(id, op, &entries),
                 Action::Quarantine { op, entries } => self.quarantine(id, op, &entries),
                 Action::Advance { op, marks, rows } => {
@@ -340,6 +349,9 @@ fn kind(event: &Event) -> &'static str {
         Event::RosterHeard { .. } => "roster heard",
         Event::Foreground(_) => "foreground",
         Event::RepairWanted { .. } => "repair wanted",
+        Event::LeaveWanted { .. } => "leave wanted",
+        Event::EvictWanted { .. } => "evict wanted",
+        Event::WritesClosed => "writes closed",
         Event::Stop => "stop",
     }
 }

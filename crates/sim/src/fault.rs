@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use gossip::core::{Event, ReplyId};
 use gossip::founding::WireVersions;
 use gossip::wire::WIRE_VERSION;
 use model::Key;
@@ -179,6 +180,22 @@ pub enum Fault {
         /// Where.
         host: HostId,
     },
+    /// An operator wants a node to leave its cluster.
+    Leave {
+        /// Where.
+        host: HostId,
+        /// Whether it is to hand nothing over.
+        force: bool,
+    },
+    /// An operator wants a member to be removed.
+    Evict {
+        /// Who is asked.
+        host: HostId,
+        /// Whose node is to go.
+        target: HostId,
+        /// Whether nobody is to be asked.
+        force: bool,
+    },
 }
 
 impl fmt::Display for Fault {
@@ -247,8 +264,29 @@ impl World {
                 }
             }
             Fault::Join { host } => self.start(*host),
+            Fault::Leave { host, force } => self.operator(*host, *host, *force),
+            Fault::Evict { host, target, force } => self.operator(*host, *target, *force),
             _ => self.network_fault(fault),
         }
+    }
+
+    /// Where no member runs there is nobody to ask.
+    fn operator(&mut self, id: HostId, target: HostId, force: bool) {
+        let node = |id: HostId| self.hosts.get(&id)?.record().map(|record| record.node);
+        let running = self.hosts.get(&id).is_some_and(|host| host.member().is_some());
+        let (Some(own), Some(other), true) = (node(id), node(target), running) else { return };
+        if force {
+            self.ledger.forced.insert((own, other));
+        }
+        let reply = ReplyId(0);
+        self.tell(
+            id,
+            if id == target {
+                Event::LeaveWanted { reply, force }
+            } else {
+                Event::EvictWanted { reply, target: other, force }
+            },
+        );
     }
 
     fn network_fault(&mut self, fault: &Fault) {

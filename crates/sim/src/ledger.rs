@@ -76,6 +76,8 @@ pub(crate) struct Ledger {
     pub(crate) removed: BTreeSet<NodeId>,
     /// Nodes whose disks were put back, until a session has completed since.
     pub(crate) put_back: BTreeSet<NodeId>,
+    /// What operators have forced: who was to remove whom, or itself.
+    pub(crate) forced: BTreeSet<(NodeId, NodeId)>,
 }
 
 impl Ledger {

@@ -190,6 +190,20 @@ impl World {
         self.process_ends(id, false);
     }
 
+    /// The node has left its cluster, and its process ends: the machine is put to another use. Nobody else may need what
+    /// is on its disk, unless it was forced to leave.
+    pub(crate) fn has_left(&mut self, id: HostId) {
+        let node = self.hosts.get(&id).and_then(|host| host.member()).map(|member| member.node);
+        self.stop(id);
+        if node.is_some_and(|node| self.ledger.forced.contains(&(node, node))) {
+            self.note_disk_lost(id);
+        }
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        host.disk.wipe();
+        host.given_up = Some("it has left its cluster".into());
+        self.check_acknowledged();
+    }
+
     /// As if the flush under way ended now.
     fn flush_now(&mut self, id: HostId) {
         let Some(member) = self.hosts.get_mut(&id).and_then(|host| host.member_mut()) else { return };

@@ -80,6 +80,9 @@ impl Core {
             }
         }
         self.remember(&session, ending, env);
+        if matches!(ending, Ending::Identical) {
+            self.may_have_handed_over(&session, env);
+        }
     }
 
     /// The peer, or this node itself, is repairing with somebody else.

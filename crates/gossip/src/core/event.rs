@@ -10,9 +10,9 @@ use crate::roster::Roster;
 use crate::session::SessionId;
 use crate::wire::Frame;
 
-use super::Status;
+use super::{EvictRefusal, Evicted, LeaveRefusal, Status};
 
-/// Names a request to join while its answer is awaited; the driver's own number.
+/// Names a request to join, or an operator's, while its answer is awaited; the driver's own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReplyId(pub u64);
 
@@ -105,6 +105,24 @@ pub enum Event {
         /// The member.
         peer: NodeId,
     },
+    /// An operator wants this node to leave the cluster. Answered at once; how it goes is in the status.
+    LeaveWanted {
+        /// Where the answer goes.
+        reply: ReplyId,
+        /// Whether it is to go at once, handing nothing over.
+        force: bool,
+    },
+    /// An operator wants a member to be removed. Answered once that is done or given up, within a few seconds.
+    EvictWanted {
+        /// Where the answer goes.
+        reply: ReplyId,
+        /// The member.
+        target: NodeId,
+        /// Whether it is to be removed at once, asking nobody.
+        force: bool,
+    },
+    /// After an [`Action::CloseWrites`]: no client's write is under way, and none will begin.
+    WritesClosed,
     /// The node is to stop: says goodbye. Nothing is done afterwards.
     Stop,
 }
@@ -137,6 +155,17 @@ pub enum Action {
         /// The answer's bytes.
         answer: Bytes,
     },
+    /// Answer an operator.
+    Answer {
+        /// Which.
+        reply: ReplyId,
+        /// What.
+        answer: Answered,
+    },
+    /// Take no client's write any more, and wait until none is under way; then [`Event::WritesClosed`]. May come twice.
+    CloseWrites,
+    /// This node has left the cluster, and a member knows it: the process may end.
+    Left,
     /// Merge entries into the store at once, then [`Event::Stored`].
     Merge {
         /// Named in the event.
@@ -201,6 +230,15 @@ pub enum Action {
     Publish(Box<Status>),
 }
 
+/// What an operator is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// This node leaves, or has left; or why it does not.
+    Leave(Result<(), LeaveRefusal>),
+    /// The member was removed; or why it was not.
+    Evict(Result<Evicted, EvictRefusal>),
+}
+
 /// What a merge or a flush was for.
 #[derive(Debug)]
 pub enum Op {
@@ -214,6 +252,8 @@ pub enum Op {
     Advance,
     /// Taking purged tombstones off the disk.
     Forget,
+    /// Putting aside what only this node may hold.
+    Stranded,
     /// A rumor.
     Rumor {
         /// Who sent it.

@@ -30,7 +30,7 @@ impl Core {
             return self.joined();
         }
         // Whoever is behind does not know yet whether its roster is the newest.
-        if !self.may_repair() || !self.meta.caught_up {
+        if !self.may_repair() || !self.meta.caught_up || self.is_leaving() {
             return JoinAnswer::Refused(JoinRefusal::NotReady);
         }
         let wire = self.config.wire;
@@ -48,7 +48,8 @@ impl Core {
                 self.let_in(request, env)
             }
             SponsorDecision::ReplaceFirst { old } => {
-                self.evict(old, env);
+                // Why not, if not, is in the log; the asker hears how far it has come.
+                let _ = self.evict(old, env);
                 let tally = self.eviction_tally(old);
                 let (promised, needed) = tally.map_or((0, 0), |t| (t.promised as u32, t.needed as u32));
                 JoinAnswer::Refused(JoinRefusal::NoMajority { old, promised, needed })
@@ -96,5 +97,6 @@ impl Core {
     /// A member that this node asked as a seed told its roster.
     pub(super) fn roster_heard(&mut self, roster: &Roster, env: Env<'_>) {
         self.merge_roster(roster, env);
+        self.heard_of_leaving(roster);
     }
 }

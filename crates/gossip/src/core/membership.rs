@@ -118,8 +118,11 @@ impl Core {
 
     pub(super) fn roster_came(&mut self, from: NodeId, roster: &Roster, env: Env<'_>) {
         self.merge_roster(roster, env);
-        // The sender lacks something that this node knows.
-        if self.meta.roster != *roster && self.meta.roster.contains(from) {
+        self.heard_of_leaving(roster);
+        // The sender lacks something that this node knows; or it was removed, and must learn it; or it has left, and wants
+        // to hear that this is known.
+        let lacks = self.meta.roster != *roster && self.meta.roster.contains(from);
+        if lacks || self.meta.roster.removal(from).is_some() {
             self.tell_roster(from);
         }
     }
@@ -194,10 +197,13 @@ impl Core {
             self.tell_roster(peer);
         }
         if before.contains(me) && !self.is_member() {
-            tracing::error!(
-                "this node was removed from the cluster; it serves nothing any more, its data is kept"
-            );
+            if !self.has_left() {
+                tracing::error!(
+                    "this node was removed from the cluster; it serves nothing any more, its data is kept"
+                );
+            }
             self.end_all_sessions(env);
+            self.begin_stranded();
         }
     }
 

@@ -11,6 +11,8 @@
 //! | `membership` | rosters, heartbeats, lives, goodbyes |
 //! | `joining` | sponsoring a node that wants to join |
 //! | `eviction` | removing a member that is down, by promises |
+//! | `leaving` | leaving the cluster |
+//! | `stranded` | what a removed member does with what only it may hold |
 //! | `anti_entropy` | the sessions |
 //! | `endings` | what becomes of their ends |
 //! | `repairs` | what is remembered of ended ones |
@@ -24,10 +26,12 @@ mod event;
 mod eviction;
 mod forgetting;
 mod joining;
+mod leaving;
 mod membership;
 mod repairs;
 mod rumors;
 mod status;
+mod stranded;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -49,7 +53,9 @@ use crate::session::{Schedule, Session, SessionConfig, SessionId};
 use crate::time::Now;
 use crate::wire::{Frame, WIRE_VERSION};
 
-pub use event::{Action, Event, Op, ReplyId};
+pub use event::{Action, Answered, Event, Op, ReplyId};
+pub use eviction::{EvictRefusal, Evicted};
+pub use leaving::{LeaveRefusal, LeavingStatus};
 pub use repairs::RepairTotals;
 pub use status::{ForgettingStatus, MemberStatus, Serving, SessionStatus, Status};
 
@@ -149,6 +155,8 @@ pub struct Core {
     published: Duration,
     rumors: Rumors,
     evictions: eviction::Evictions,
+    leaving: leaving::Leaving,
+    stranded: stranded::Stranded,
     forgetting: forgetting::Forgetting,
     ops: BTreeMap<u64, Op>,
     op_last: u64,
@@ -201,6 +209,8 @@ impl Core {
             published: env.now.mono,
             rumors,
             evictions: eviction::Evictions::default(),
+            leaving: leaving::Leaving::default(),
+            stranded: stranded::Stranded::default(),
             forgetting: forgetting::Forgetting::default(),
             ops: BTreeMap::new(),
             op_last: 0,
@@ -216,6 +226,8 @@ impl Core {
         };
         core.begin_forgetting(contact.stamp, env);
         core.begin_membership(contact, env);
+        core.begin_leaving(env);
+        core.begin_stranded();
         let actions = core.drain(env);
         (core, actions)
     }
@@ -244,6 +256,9 @@ impl Core {
             }
             Event::RosterHeard { roster } => self.roster_heard(&roster, env),
             Event::RepairWanted { peer } => self.repair_wanted(peer, env),
+            Event::LeaveWanted { reply, force } => self.leave_wanted(reply, force, env),
+            Event::EvictWanted { reply, target, force } => self.evict_wanted(reply, target, force, env),
+            Event::WritesClosed => self.writes_closed(env),
             Event::Stop => self.stop(env),
         }
         self.drain(env)
@@ -261,10 +276,10 @@ impl Core {
         let searching = self.going_on_at();
         let retry = (!self.stopping).then_some(self.retry_down_at);
         let (evictions, forgetting) = (self.evictions.next_wake(), self.forgetting_wakes());
-        [liveness, sessions, timeouts, rumors, evidence, searching, retry, progress, evictions, forgetting]
-            .into_iter()
-            .flatten()
-            .min()
+        let gone = [self.leaving_wakes(), self.stranded.next_wake()].into_iter().flatten().min();
+        let protocol = [liveness, sessions, timeouts, rumors, evictions, forgetting, gone];
+        let keeping = [evidence, searching, retry, progress];
+        protocol.into_iter().chain(keeping).flatten().min()
     }
 
     /// The durable record as it stands.
@@ -285,6 +300,8 @@ impl Core {
             self.evictions_due(env);
             self.forgetting_due(env);
             self.note_writes(env);
+            self.stranded_due(env);
+            self.leaving_due(env);
             self.sessions_due(env);
             if self.rumors.next_wake().is_some_and(|at| at <= env.now.mono) {
                 self.rumors_due(env);
@@ -334,6 +351,7 @@ impl Core {
             Some(Op::Rumor { from, batch, answer, told, keys }) => {
                 self.rumor_stored((from, batch, answer), told, keys, changed, env);
             }
+            Some(Op::Stranded) => self.stranded_stored(op),
             Some(Op::Flush(..) | Op::Publish(_) | Op::Advance | Op::Forget) | None => {}
         }
     }

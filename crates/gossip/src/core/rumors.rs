@@ -126,6 +126,7 @@ impl Core {
 
     /// Has a peer's entries merged; `op` says what for.
     pub(super) fn merge(&mut self, from: NodeId, op: Op, mut entries: Vec<(Key, Entry)>, env: Env<'_>) {
+        self.note_inherited(from, env);
         for (_, entry) in &mut entries {
             let too_far = self.observe(from, entry, env);
             if self.keeps_out(entry, too_far) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use model::{ClusterId, Hlc, NodeId};
 
-use super::Core;
 use super::repairs::RepairTotals;
+use super::{Core, LeavingStatus};
 use crate::liveness::LivenessState;
 use crate::pace::GovernorStatus;
 use crate::session::{Report, Session, Tally};
@@ -19,7 +19,9 @@ pub enum Serving {
     Yes,
     /// It has joined, and waits for its first completed session.
     Behind,
-    /// It has found itself removed from the roster.
+    /// It is leaving: it answers reads alone.
+    Leaving,
+    /// It has found itself removed from the roster, or has left.
     Removed,
     /// Its store failed, for this reason: it answers reads alone.
     Stopped(String),
@@ -45,6 +47,8 @@ pub struct MemberStatus {
     pub name: String,
     /// Whether it answers.
     pub state: LivenessState,
+    /// Whether it is leaving.
+    pub leaving: bool,
     /// Where it is reached for frames, if known.
     pub gossip: Option<String>,
     /// Where its HTTP API is, if known.
@@ -85,6 +89,8 @@ pub struct Status {
     pub totals: RepairTotals,
     /// How far deletes are forgotten.
     pub forgetting: ForgettingStatus,
+    /// How far this node's own leaving has come, if it is leaving.
+    pub leaving: Option<LeavingStatus>,
 }
 
 /// How far deletes are forgotten, and what keeps it from going further.
@@ -121,6 +127,7 @@ impl Core {
             session_failures: self.repairs.failures.clone(),
             totals: self.repairs.totals,
             forgetting: self.forgetting_status(),
+            leaving: self.leaving_status(),
         }
     }
 
@@ -154,6 +161,8 @@ impl Core {
             Serving::Behind
         } else if let Some(reason) = &self.stopped {
             Serving::Stopped(reason.clone())
+        } else if self.is_leaving() {
+            Serving::Leaving
         } else {
             Serving::Yes
         }
@@ -167,6 +176,7 @@ impl Core {
             id,
             name: self.meta.roster.shown_name(id),
             state: if id == self.meta.node { LivenessState::Alive } else { self.liveness.state(id) },
+            leaving: self.meta.roster.is_leaving(id),
             gossip: contact.map(|c| c.gossip.clone()),
             http: contact.map(|c| c.http.clone()),
             root: peer.and_then(|p| p.root).map(|root| root.root_hash(&self.meta.digest_key.0)),

@@ -9,7 +9,7 @@ use super::sponsor::ClusterFacts;
 use crate::roster::{IDS_HARD_MAX, Roster};
 
 /// The version of requests and answers: their first byte.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The longest request, bytes.
 const REQUEST_BYTES_MAX: usize = 2_048;

@@ -20,14 +20,15 @@ pub(super) struct RosterForm {
     adds: BTreeMap<NodeId, Add>,
     removes: BTreeMap<NodeId, Removal>,
     contacts: BTreeMap<NodeId, Contact>,
+    leaving: BTreeMap<NodeId, Hlc>,
 }
 
 impl TryFrom<RosterForm> for Roster {
     type Error = RosterError;
 
     fn try_from(form: RosterForm) -> Result<Self, RosterError> {
-        let RosterForm { adds, removes, contacts } = form;
-        let roster = Self { adds, removes, contacts };
+        let RosterForm { adds, removes, contacts, leaving } = form;
+        let roster = Self { adds, removes, contacts, leaving };
         roster.check()?;
         Ok(roster)
     }
@@ -35,7 +36,7 @@ impl TryFrom<RosterForm> for Roster {
 
 impl Roster {
     /// Whether this roster keeps the rules that every roster made here keeps: bounds, names, addresses,
-    /// no removal and no contact of an id that was never added, no contact of a removed one. Decoding
+    /// no removal, contact or leaving of an id that was never added, no contact or leaving of a removed one. Decoding
     /// calls it, so a roster that exists has passed.
     ///
     /// # Errors
@@ -55,7 +56,10 @@ impl Roster {
                 return Err(RosterError::Unknown(*id));
             }
         }
-        Ok(())
+        match self.leaving.keys().find(|id| !self.contains(**id)) {
+            Some(id) => Err(RosterError::Unknown(*id)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -109,8 +113,9 @@ fn start_of(text: &str) -> String {
 pub(super) fn members_version(
     adds: &BTreeMap<NodeId, Add>,
     removes: &BTreeMap<NodeId, Removal>,
+    leaving: &BTreeMap<NodeId, Hlc>,
 ) -> RosterVersion {
-    let mut hasher = Hasher::new_derive_key("mangrove roster members 1");
+    let mut hasher = Hasher::new_derive_key("mangrove roster members 2");
     count(&mut hasher, adds.len());
     for (id, add) in adds {
         number(&mut hasher, id.0);
@@ -123,6 +128,11 @@ pub(super) fn members_version(
         number(&mut hasher, id.0);
         time(&mut hasher, removal.at);
         number(&mut hasher, removal.by.0);
+    }
+    count(&mut hasher, leaving.len());
+    for (id, since) in leaving {
+        number(&mut hasher, id.0);
+        time(&mut hasher, *since);
     }
     finish(&hasher)
 }

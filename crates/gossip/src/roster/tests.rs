@@ -36,6 +36,26 @@ fn a_removed_id_never_returns() {
 }
 
 #[test]
+fn who_is_leaving_counts_in_the_version_until_it_is_gone() {
+    let mut roster = founded();
+    roster.add(NodeId(2), add("two", 1, 20)).unwrap();
+    let before = roster.clone();
+    assert!(roster.leave(NodeId(2), at(30)).unwrap().members);
+    assert!(roster.is_leaving(NodeId(2)) && roster.contains(NodeId(2)) && !roster.is_leaving(NodeId(1)));
+    assert_ne!(roster.version(), before.version());
+    assert_eq!(roster.leave(NodeId(2), at(31)), Ok(RosterChange::default()));
+    assert_eq!(roster.leave(NodeId(9), at(31)), Err(RosterError::Unknown(NodeId(9))));
+    assert!(!roster.merge(&before).unwrap().any(), "a mark stays");
+    roster.remove(NodeId(2), Removal { at: at(40), by: NodeId(2) }).unwrap();
+    assert!(!roster.is_leaving(NodeId(2)));
+    let mut late = before;
+    late.leave(NodeId(2), at(30)).unwrap();
+    assert!(!roster.merge(&late).unwrap().any());
+    late.merge(&roster).unwrap();
+    assert_eq!((late.version(), late.is_leaving(NodeId(2))), (roster.version(), false));
+}
+
+#[test]
 fn two_adds_at_one_time_make_two_versions() {
     let (mut a, mut b) = (founded(), founded());
     a.add(NodeId(4), add("d", 1, 20)).unwrap();
@@ -160,6 +180,7 @@ fn what_breaks_a_rule_is_refused_when_decoded() {
 enum Change {
     Add(u64, u64, u64),
     Remove(u64, u64),
+    Leave(u64, u64),
     Contact(u64, u64, u8),
 }
 
@@ -168,6 +189,7 @@ fn rosters() -> impl Strategy<Value = Roster> {
     let change = prop_oneof![
         3 => (id.clone(), 1..4_u64, 1..20_u64).prop_map(|(id, name, t)| Change::Add(id, name, t)),
         1 => (id.clone(), 1..20_u64).prop_map(|(id, t)| Change::Remove(id, t)),
+        1 => (id.clone(), 1..20_u64).prop_map(|(id, t)| Change::Leave(id, t)),
         2 => (id, 1..20_u64, any::<u8>()).prop_map(|(id, t, host)| Change::Contact(id, t, host)),
     ];
     prop::collection::vec(change, 0..20).prop_map(|changes| {
@@ -177,6 +199,7 @@ fn rosters() -> impl Strategy<Value = Roster> {
             let _ = match change {
                 Change::Add(id, name, t) => roster.add(NodeId(id), add(&format!("n{name}"), t % 3, t)),
                 Change::Remove(id, t) => roster.remove(NodeId(id), Removal { at: at(t), by: NodeId(t % 4) }),
+                Change::Leave(id, t) => roster.leave(NodeId(id), at(t)),
                 Change::Contact(id, t, host) => {
                     roster.set_contact(NodeId(id), contact(&format!("h{host}"), t))
                 }

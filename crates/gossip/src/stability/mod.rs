@@ -54,6 +54,9 @@ pub struct Kept {
     pub unproven: Option<Hlc>,
     /// Why the node is behind, if it is.
     pub behind: Option<Cause>,
+    /// When this node last took data from a member that was leaving, milliseconds since 1970 by its own clock; 0: never.
+    /// From then on it may hold what no other disk has, whenever that was written.
+    pub inherited_ms: u64,
 }
 
 impl Kept {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gossip::coordinator::{self, NewValue, WriteLimits};
-use gossip::core::{Action, Core, CoreConfig, Env, Event, Status, Time};
+use gossip::core::{Action, Answered, Core, CoreConfig, Env, Event, Status, Time};
 use gossip::meta::Meta;
 use gossip::roster::{Add, Contact, Roster};
 use gossip::stability::take_out;
@@ -36,6 +36,10 @@ pub struct Node {
     pub up: bool,
     /// What went into quarantine.
     pub quarantine: Vec<(Key, Entry)>,
+    /// What operators were answered.
+    pub answers: Vec<Answered>,
+    /// Whether it has left, and its process might end.
+    pub left: bool,
     /// Frames that wait until something is durable.
     gated: VecDeque<(NodeId, Frame, Seq)>,
     awaited: Vec<(u64, Seq)>,
@@ -160,6 +164,8 @@ impl Cluster {
             meta,
             up: true,
             quarantine: Vec::new(),
+            answers: Vec::new(),
+            left: false,
             gated: VecDeque::new(),
             awaited: Vec::new(),
         };
@@ -232,6 +238,9 @@ impl Cluster {
                 Action::AwaitDurable { op, seq } => node.awaited.push((op, seq)),
                 Action::Persist(meta) | Action::Keep(meta) => node.meta = *meta,
                 Action::Publish(status) => node.status = Some(*status),
+                Action::Answer { answer, .. } => node.answers.push(answer),
+                Action::CloseWrites => later.push(Event::WritesClosed),
+                Action::Left => node.left = true,
                 Action::Reply { .. } | Action::Contact { .. } | Action::Disconnect { .. } => {}
             }
         }

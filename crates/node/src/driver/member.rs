@@ -1,11 +1,14 @@
 //! What a node is at the moment: looking for its cluster, or a member with a store.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use gossip::coordinator::WriteLimits;
-use gossip::core::{Event, Status};
+use gossip::core::{Event, ForgettingStatus, Serving, Status};
+use gossip::meta::Meta;
+use gossip::pace::GovernorStatus;
 use model::{ClusterId, DigestKey, NodeId, TokenKey, WriterId};
 use storage::{Flusher, Seq, Store, StoreError};
 use tokio::sync::{mpsc, watch};
@@ -180,5 +183,23 @@ impl Present {
     /// It is a member now.
     pub fn set_member(&self, member: Arc<Member>) {
         *self.phase.write().unwrap_or_else(PoisonError::into_inner) = Phase::Member(member);
+    }
+}
+
+/// What people see of a member before its protocol has spoken.
+pub fn not_yet(meta: &Meta) -> Status {
+    Status {
+        cluster: meta.cluster,
+        node: meta.node,
+        name: meta.name.clone(),
+        serving: Serving::Behind,
+        members: Vec::new(),
+        governor: GovernorStatus::default(),
+        repairs: Vec::new(),
+        checks: 0,
+        session_failures: BTreeMap::new(),
+        totals: gossip::core::RepairTotals::default(),
+        forgetting: ForgettingStatus::default(),
+        leaving: None,
     }
 }

@@ -42,10 +42,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gossip::coordinator::WriteLimits;
-use gossip::core::{Core, CoreConfig, Env, ForgettingStatus, Serving, Status, Time};
+use gossip::core::{Core, CoreConfig, Env, Time};
 use gossip::founding::{JoinRequest, WireVersions};
 use gossip::meta::Meta;
-use gossip::pace::{GovernorConfig, GovernorStatus};
+use gossip::pace::GovernorConfig;
 use gossip::roster::Contact;
 use gossip::session::{Prefer, SessionConfig};
 use gossip::wire::WIRE_VERSION;
@@ -61,8 +61,8 @@ use crate::settings::{Durability, RepairMethod, Settings};
 use crate::transport::{self, DurableGate, Identity, Inbox, Transport};
 use clock::{SharedClock, Timeline, wall_ms};
 use files::NodeFiles;
-use member::{Member, Present, Writes};
-use protocol::Protocol;
+use member::{Member, Present, Writes, not_yet};
+use protocol::{Back, Protocol};
 use service::NodeService;
 
 /// Events from requests and from the greeting of seeds that may wait for the protocol.
@@ -78,6 +78,8 @@ fn random_bytes<const N: usize>() -> [u8; N] {
 enum Ended {
     /// It was told to stop.
     Stopped,
+    /// It has left its cluster.
+    Left,
     /// It was a cluster of one without keys, and gave way to another cluster.
     Dissolved,
     /// A record was found damaged: a new life begins, in the engine that the store has given up.
@@ -202,6 +204,12 @@ impl Node {
             };
             match self.be_member(record, engine.take(), with_data, inbox, (shutdown, draining)).await? {
                 Ended::Stopped => return Ok(()),
+                Ended::Left => {
+                    tracing::info!(
+                        "this node has left its cluster, and ends; to join again it needs an empty data directory"
+                    );
+                    return Ok(());
+                }
                 Ended::Dissolved => self.files.forget_cluster()?,
                 Ended::Damaged(given_up) => (meta, engine) = (self.files.meta()?, Some(given_up)),
             }
@@ -275,6 +283,7 @@ impl Node {
             status,
             line,
             replies: BTreeMap::new(),
+            left: false,
         };
         self.present.set_member(Arc::clone(&member));
         damage::Damage::follow(&self.present, &member);
@@ -319,7 +328,7 @@ impl Node {
             () = shutdown.cancelled() => Ok(Ended::Stopped),
             engine = until_damaged(&member) => Ok(Ended::Damaged(engine)),
             greeted = greeting::until_dissolved(self, &member, with_data) => greeted.map(|()| Ended::Dissolved),
-            ended = &mut told => return Err(protocol_ended(ended)),
+            ended = &mut told => return has_left(ended),
         };
         // Clients' requests first: what they write is still told on.
         if matches!(ended, Ok(Ended::Stopped)) {
@@ -328,8 +337,8 @@ impl Node {
         }
         stop.cancel();
         match told.await {
-            Ok(Ok(back)) => *inbox = back,
-            other => return Err(protocol_ended(other)),
+            Ok(Ok(back)) => *inbox = back.inbox,
+            other => return has_left(other),
         }
         ended
     }
@@ -399,25 +408,11 @@ async fn until_damaged(member: &Arc<Member>) -> Arc<dyn Engine> {
     std::future::pending().await
 }
 
-fn protocol_ended(how: Result<Result<Inbox, String>, oneshot::error::RecvError>) -> Fatal {
-    Fatal::Failed(match how {
-        Ok(Err(reason)) => reason,
-        _ => "the protocol's thread ended".into(),
-    })
-}
-
-fn not_yet(meta: &Meta) -> Status {
-    Status {
-        cluster: meta.cluster,
-        node: meta.node,
-        name: meta.name.clone(),
-        serving: Serving::Behind,
-        members: Vec::new(),
-        governor: GovernorStatus::default(),
-        repairs: Vec::new(),
-        checks: 0,
-        session_failures: std::collections::BTreeMap::new(),
-        totals: Default::default(),
-        forgetting: ForgettingStatus::default(),
+/// The protocol has ended by itself: this node has left its cluster, or cannot go on.
+fn has_left(how: Result<Result<Back, String>, oneshot::error::RecvError>) -> Result<Ended, Fatal> {
+    match how {
+        Ok(Ok(Back { left: true, .. })) => Ok(Ended::Left),
+        Ok(Err(reason)) => Err(Fatal::Failed(reason)),
+        _ => Err(Fatal::Failed("the protocol's thread ended".into())),
     }
 }

@@ -40,10 +40,20 @@ pub struct Protocol {
     pub line: Timeline,
     /// Requests to join that wait for an answer.
     pub replies: BTreeMap<ReplyId, JoinReply>,
+    /// Whether this node has left its cluster.
+    pub left: bool,
+}
+
+/// What remains of a protocol that has ended.
+pub struct Back {
+    /// What the transport brings.
+    pub inbox: Inbox,
+    /// Whether this node has left its cluster.
+    pub left: bool,
 }
 
 impl Protocol {
-    /// Runs until `stop`, then says goodbye. Gives the inbox back.
+    /// Runs until `stop`, or until this node has left its cluster; then says goodbye. Gives the inbox back.
     ///
     /// # Errors
     /// The durable record cannot be written: the node must not go on.
@@ -53,13 +63,13 @@ impl Protocol {
         mut inbox: Inbox,
         mut events: mpsc::Receiver<Event>,
         stop: CancellationToken,
-    ) -> Result<Inbox, String> {
+    ) -> Result<Back, String> {
         let (tell, mut told) = mpsc::unbounded_channel();
         self.act(first, &tell)?;
         let mut window_ends = Instant::now() + WINDOW;
         let member = Arc::clone(&self.member);
         let mut news_from = Instant::now();
-        loop {
+        while !self.left {
             let wake = self.core.next_wake().map(|at| self.line.instant(at));
             // None of the sources may starve another: one that is ready is taken at random.
             let event = tokio::select! {
@@ -89,7 +99,7 @@ impl Protocol {
             self.handle(event, &tell)?;
         }
         self.handle(Event::Stop, &tell)?;
-        Ok(inbox)
+        Ok(Back { inbox, left: self.left })
     }
 
     fn handle(&mut self, event: Event, tell: &mpsc::UnboundedSender<Event>) -> Result<(), String> {
@@ -117,6 +127,10 @@ impl Protocol {
                         reply.send(answer);
                     }
                 }
+                // Nobody can ask yet.
+                Action::Answer { .. } => {}
+                Action::CloseWrites => self.close_writes(tell.clone()),
+                Action::Left => self.left = true,
                 Action::Merge { op, entries } => {
                     let event = match self.member.store.merge(&entries) {
                         Ok(merged) => {
@@ -184,6 +198,15 @@ impl Protocol {
                 self.transport.close(to);
             }
         }
+    }
+
+    /// What clients write now is answered 503; those that came before are waited for.
+    fn close_writes(&self, tell: mpsc::UnboundedSender<Event>) {
+        let member = Arc::clone(&self.member);
+        tokio::spawn(async move {
+            member.writes.close().await;
+            let _ = tell.send(Event::WritesClosed);
+        });
     }
 
     fn await_durable(&self, op: u64, seq: Seq, tell: mpsc::UnboundedSender<Event>) {

@@ -60,7 +60,7 @@ impl NodeService {
         let member = self.present.member().ok_or_else(|| self.not_ready())?;
         let status = member.status.borrow();
         let watermark = status.forgetting.watermark;
-        let serves = matches!(status.serving, Serving::Yes | Serving::Stopped(_));
+        let serves = matches!(status.serving, Serving::Yes | Serving::Stopped(_) | Serving::Leaving);
         drop(status);
         if serves { Ok((member, watermark)) } else { Err(self.not_ready()) }
     }
@@ -78,6 +78,9 @@ impl NodeService {
         fold: impl Fn(Entry, Option<&Context>, Stamp<'_>) -> Result<Option<Entry>, Refusal>,
     ) -> Result<(Arc<Member>, bool, Entry), ServiceError> {
         let (member, watermark) = self.serving_at()?;
+        if member.status.borrow().serving == Serving::Leaving {
+            return Err(self.not_ready());
+        }
         let _timed = self.present.requests.begin();
         let under_way = member.writes.enter().ok_or_else(|| self.not_ready())?;
         let seen = token.map(|text| member.open_token(key, text)).transpose()?;
@@ -302,6 +305,8 @@ impl Present {
         match &status.serving {
             Serving::Yes => None,
             Serving::Behind => Some(why_behind(&status, self.damage.unhealed())),
+            Serving::Leaving => Some("this node is leaving the cluster, and takes no writes any more".into()),
+            Serving::Removed if status.leaving.is_some() => Some("this node has left the cluster".into()),
             Serving::Removed => Some(
                 "this node was removed from the cluster: its data directory is kept; start it with an empty one to join anew".into(),
             ),

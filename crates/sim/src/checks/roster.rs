@@ -32,7 +32,9 @@ impl World {
             self.check_all_returned(host);
         }
         for (removed, removal) in now.roster.removed() {
-            if before.roster.contains(removed) && removal.by == now.node {
+            // Who leaves needs nobody's promise, and whom an operator removes by force neither.
+            let asked = removed != now.node && !self.ledger.forced.contains(&(now.node, removed));
+            if before.roster.contains(removed) && removal.by == now.node && asked {
                 let found = self.was_promised(before, removed);
                 self.judge("roster", found.map_err(|why| format!("{host} {why}")));
             }
