@@ -23,9 +23,9 @@ use crate::world::Setting;
 pub struct PlanOptions {
     /// Which rules hold.
     pub rules: Rules,
-    /// Whether disks are put back to old backups: what a node that was restored may do is not settled yet.
+    /// Whether disks are put back to old backups where deletes are not forgotten, too: such a node is never behind.
     pub restores: bool,
-    /// Deletes are forgotten: not proven yet.
+    /// Deletes are forgotten, and disks put back to old backups.
     pub forgets_deletes: bool,
 }
 

@@ -48,11 +48,11 @@ pub(crate) struct Simulate {
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     time: Option<Duration>,
 
-    /// Put disks back to old backups, too: what a node restored so may do is not settled yet
+    /// Put disks back to old backups, as --forget-deletes does anyway
     #[arg(long)]
     restores: bool,
 
-    /// Forget deletes, too: not proven yet
+    /// Forget deletes, too, and put disks back to old backups
     #[arg(long)]
     forget_deletes: bool,
 

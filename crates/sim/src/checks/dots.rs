@@ -1,6 +1,6 @@
 //! Dots are unique, and rise with each write of a writer and of a node, over all its lives.
 
-use model::Dot;
+use model::{ClusterId, Dot, Hlc};
 
 use crate::host::HostId;
 use crate::world::World;
@@ -10,7 +10,7 @@ impl World {
     pub(crate) fn check_new_dot(&mut self, host: HostId, dot: Dot) {
         let member = self.hosts.get(&host).and_then(|h| h.member());
         let Some((node, cluster)) = member.map(|member| (member.node, member.cluster)) else { return };
-        let watermark = self.watermark_of(cluster);
+        let watermark = self.watermark_over(host, cluster);
         let known = self.ledger.dots.contains_key(&dot);
         let of_writer = self.ledger.last_of_writer.insert(dot.writer, dot.hlc);
         let of_node = self.ledger.last_of_node.insert(node, dot.hlc);
@@ -26,6 +26,19 @@ impl World {
             Ok(())
         };
         self.judge("dots", found);
+    }
+
+    /// The greatest watermark under which no dot of this host's may lie any more: of the members that count it as one. A
+    /// node put back to an old backup knows of no later one before it has met somebody; what it takes until then may be
+    /// quarantined.
+    fn watermark_over(&self, host: HostId, cluster: ClusterId) -> Hlc {
+        let Some(own) = self.hosts.get(&host).and_then(|host| host.record()) else { return Hlc::ZERO };
+        if own.stability.unproven.is_some() && self.ledger.put_back.contains(&own.node) {
+            return own.stability.watermark;
+        }
+        let records = self.hosts.values().filter_map(|host| host.record());
+        let counts = records.filter(|meta| meta.cluster == cluster && meta.roster.contains(own.node));
+        counts.map(|meta| meta.stability.watermark).max().unwrap_or_default()
     }
 
     /// A disk was put back to what it was: its times may come again, its writers may not.

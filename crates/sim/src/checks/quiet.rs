@@ -93,7 +93,12 @@ impl World {
         let of_cluster = |host: &&Host| host.record().is_some_and(|record| record.cluster == meta.cluster);
         let records: Vec<Rc<Meta>> =
             self.hosts.values().filter(of_cluster).filter_map(Host::record).collect();
-        let knows = records.iter().any(|record| record.caught_up && meta.roster.contains(record.node));
+        // Its roster may be an old one: who counts it as a member is one, too.
+        let is_member = |record: &Meta| {
+            meta.roster.contains(record.node)
+                || (record.roster.contains(meta.node) && record.roster.contains(record.node))
+        };
+        let knows = records.iter().any(|record| record.caught_up && is_member(record));
         let gone = meta.roster.members().any(|id| !records.iter().any(|record| record.node == id));
         gone && !knows
     }
@@ -104,6 +109,12 @@ impl World {
         let mut seen = false;
         for meta in self.hosts.values().filter_map(|other| Some(other.member()?.core.meta())) {
             if self.nobody_knows(meta) {
+                return Ok(());
+            }
+            // A backup of the time before it was let in, put back after it was replaced: it says that it was removed, and
+            // waits for somebody to empty its directory.
+            let node = host.disk.small.borrow().node;
+            if node.is_some_and(|node| meta.roster.removal(node).is_some()) {
                 return Ok(());
             }
             seen = true;
