@@ -110,6 +110,10 @@ pub struct Liveness {
     runtime: AccumulatingRuntime<Identity>,
     /// The other members of the roster.
     members: BTreeMap<NodeId, Seen>,
+    /// How many of them are down.
+    down: usize,
+    /// What foca held at the last look, in its order: id, epoch, state.
+    looked: Vec<(Identity, foca::State)>,
     /// By when they are due, then in the order they were set.
     timers: BTreeMap<(Duration, u64), Due>,
     timers_set: u64,
@@ -136,6 +140,8 @@ impl Liveness {
             config,
             runtime: AccumulatingRuntime::new(),
             members: BTreeMap::new(),
+            down: 0,
+            looked: Vec::new(),
             timers: BTreeMap::new(),
             timers_set: 0,
             calm: calm::Calm::default(),
@@ -149,14 +155,18 @@ impl Liveness {
     }
 
     /// A member of the roster: from now on it is probed, and announced to while it is down, as it is until
-    /// it answers. Known ones and this node itself change nothing.
+    /// it answers: at once in a cluster that is not large, in turn in one that is. Known ones and this node itself
+    /// change nothing.
     pub fn add_member(&mut self, now: Now, node: NodeId) {
         if node == self.me || self.members.contains_key(&node) {
             return;
         }
         let seen = Seen { state: LivenessState::Down, since: now.mono, epoch: 0 };
         self.members.insert(node, seen);
-        self.introduce(now, node);
+        self.down += 1;
+        if self.members.len() <= self.config.met_at_once {
+            self.introduce(now, node);
+        }
     }
 
     /// Announces this node to a member at once: something shows that it may have come (back).
@@ -170,9 +180,8 @@ impl Liveness {
 
     /// No member any more: its packets are refused and it is forgotten. No change is put out for it.
     pub fn remove_member(&mut self, now: Now, node: NodeId) {
-        if self.members.remove(&node).is_none() {
-            return;
-        }
+        let Some(seen) = self.members.remove(&node) else { return };
+        self.down -= usize::from(seen.state == LivenessState::Down);
         self.calm.forget(node);
         let known = self.inner.iter_membership_state().find(|member| member.id().node == node).cloned();
         if let Some(identity) = known.map(|member| *member.id()) {
@@ -287,6 +296,10 @@ impl Liveness {
     }
 
     fn announce_to_down(&mut self, now: Now) {
+        if self.announced_upto == NodeId(0) && self.members.len() > self.config.met_at_once {
+            // Ids are random: so not everyone begins with the same members.
+            self.announced_upto = self.me;
+        }
         let is_down = |entry: &(&NodeId, &Seen)| entry.1.state == LivenessState::Down;
         let after =
             self.members.range(self.announced_upto..).skip_while(|(node, _)| **node == self.announced_upto);
@@ -355,7 +368,16 @@ impl Liveness {
     }
 
     fn note_changes(&mut self, now: Now) {
-        for member in self.inner.iter_membership_state() {
+        let known = self.inner.iter_membership_state();
+        self.looked.truncate(known.len());
+        for (place, member) in known.enumerate() {
+            // Nearly always nothing is new, and in a large cluster this is all that is done for a packet.
+            let now_shown = (*member.id(), member.state());
+            match self.looked.get_mut(place) {
+                Some(shown) if *shown == now_shown => continue,
+                Some(shown) => *shown = now_shown,
+                None => self.looked.push(now_shown),
+            }
             let Some(seen) = self.members.get_mut(&member.id().node) else { continue };
             let state = match member.state() {
                 foca::State::Alive => LivenessState::Alive,
@@ -364,6 +386,8 @@ impl Liveness {
             };
             seen.epoch = member.id().epoch;
             if seen.state != state {
+                self.down -= usize::from(seen.state == LivenessState::Down);
+                self.down += usize::from(state == LivenessState::Down);
                 (seen.state, seen.since) = (state, now.mono);
                 self.output.changes.push((member.id().node, state));
             }

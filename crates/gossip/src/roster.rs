@@ -306,8 +306,19 @@ impl Roster {
         if !shared || !self.contains(id) {
             return name.to_owned();
         }
-        let digits = id.to_string();
-        format!("{name}#{}", digits.get(..8).unwrap_or(&digits))
+        with_digits(name, id)
+    }
+
+    /// All members and what people see of each, ascending by id.
+    pub fn shown_names(&self) -> Vec<(NodeId, String)> {
+        let named = || self.members().filter_map(|id| Some((id, self.name(id)?)));
+        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+        named().for_each(|(_, name)| *times.entry(name).or_default() += 1);
+        let shown = |(id, name): (NodeId, &str)| {
+            let shared = times.get(name).is_some_and(|times| *times > 1);
+            (id, if shared { with_digits(name, id) } else { name.to_owned() })
+        };
+        named().map(shown).collect()
     }
 
     /// The version: a hash of all adds and removes, and of who is leaving.
@@ -325,6 +336,12 @@ impl Roster {
     pub fn contacts_version(&self) -> RosterVersion {
         form::contacts_version(&self.contacts)
     }
+}
+
+/// A name that several members have.
+fn with_digits(name: &str, id: NodeId) -> String {
+    let digits = id.to_string();
+    format!("{name}#{}", digits.get(..8).unwrap_or(&digits))
 }
 
 /// The earlier add stands. A joiner that asked two sponsors has all its times above the later of the two

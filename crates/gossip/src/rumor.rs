@@ -16,14 +16,17 @@ use rand::seq::IndexedRandom;
 pub const HOT_KEYS_MAX: usize = 65_536;
 /// How many answers may be awaited at a time.
 const AWAITED_MAX: usize = 256;
-/// A rumor dies when this many members knew it already.
-const DUDS_MAX: u8 = 2;
+/// A rumor dies when this many members knew it already: the counter k of Demers et al.
+pub const DUDS_MAX: u8 = 2;
 /// Keys in one rumor at most.
 pub const KEYS_A_RUMOR_MAX: usize = 1_024;
 /// The least time between two rounds: writes within it share a rumor.
 const GAP: Duration = Duration::from_millis(2);
 /// The time between two rounds for keys that not everyone has been told.
-const AGAIN: Duration = Duration::from_millis(100);
+pub const AGAIN: Duration = Duration::from_millis(100);
+/// Where so many times fewer have been told than there are, whom to tell is drawn among all, and again where that was
+/// somebody who has been: in a large cluster a round does not look at every member.
+const FEW: usize = 4;
 
 #[derive(Clone, Debug, Default)]
 struct Hot {
@@ -51,6 +54,7 @@ pub struct Push {
 pub struct Rumors {
     me: NodeId,
     fanout: usize,
+    duds_max: u8,
     hot: BTreeMap<Key, Hot>,
     awaited: BTreeMap<u64, Vec<Key>>,
     batch: u64,
@@ -64,12 +68,19 @@ impl Rumors {
         Self {
             me,
             fanout,
+            duds_max: DUDS_MAX,
             hot: BTreeMap::new(),
             awaited: BTreeMap::new(),
             batch: 0,
             last_round: None,
             next_round: None,
         }
+    }
+
+    /// Lets a rumor die when so many members knew it already, 1 or more: to compare with what others measured.
+    #[must_use]
+    pub fn dying_after(self, duds_max: u8) -> Self {
+        Self { duds_max, ..self }
     }
 
     /// A key has a new entry here, which those in `told` have heard of.
@@ -93,8 +104,8 @@ impl Rumors {
         self.hot.len()
     }
 
-    /// A round, if one is due: what to push to whom among the live members.
-    pub fn round(&mut self, now: Duration, live: &BTreeSet<NodeId>, rng: &mut impl Rng) -> Vec<Push> {
+    /// A round, if one is due: what to push to whom among the live members, which are listed ascending, each once.
+    pub fn round(&mut self, now: Duration, live: &[NodeId], rng: &mut impl Rng) -> Vec<Push> {
         if self.next_round.is_none_or(|at| at > now) {
             return Vec::new();
         }
@@ -103,12 +114,9 @@ impl Rumors {
         let mut groups: BTreeMap<(NodeId, Vec<NodeId>, bool), Vec<Key>> = BTreeMap::new();
         let (me, fanout) = (self.me, self.fanout);
         self.hot.retain(|key, hot| {
-            let untold: Vec<NodeId> =
-                live.iter().copied().filter(|id| *id != me && !hot.told.contains(id)).collect();
-            let chosen: Vec<NodeId> = untold.sample(rng, fanout).copied().collect();
             hot.told.insert(me);
+            let (chosen, left) = choose(live, &hot.told, fanout, rng);
             hot.told.extend(chosen.iter().copied());
-            let left = untold.len() > chosen.len();
             let told: Vec<NodeId> = hot.told.iter().copied().collect();
             for to in chosen {
                 groups.entry((to, told.clone(), left)).or_default().push(key.clone());
@@ -144,12 +152,33 @@ impl Rumors {
         for key in known.iter().filter_map(|place| keys.get(*place as usize)) {
             if let Some(hot) = self.hot.get_mut(key) {
                 hot.duds += 1;
-                if hot.duds >= DUDS_MAX {
+                if hot.duds >= self.duds_max {
                     self.hot.remove(key);
                 }
             }
         }
     }
+}
+
+/// Up to `fanout` of the live members that have not been told, and whether others are left.
+fn choose(
+    live: &[NodeId],
+    told: &BTreeSet<NodeId>,
+    fanout: usize,
+    rng: &mut impl Rng,
+) -> (Vec<NodeId>, bool) {
+    let mut chosen: Vec<NodeId> = Vec::with_capacity(fanout);
+    if live.len() > FEW * (told.len() + fanout) {
+        while chosen.len() < fanout {
+            let drawn = live.choose(rng).filter(|id| !told.contains(id) && !chosen.contains(id));
+            chosen.extend(drawn);
+        }
+        return (chosen, true);
+    }
+    let untold: Vec<NodeId> = live.iter().copied().filter(|id| !told.contains(id)).collect();
+    chosen.extend(untold.sample(rng, fanout));
+    let left = untold.len() > chosen.len();
+    (chosen, left)
 }
 
 #[cfg(test)]
@@ -163,7 +192,7 @@ mod tests {
         Key::new(format!("k{n}")).unwrap()
     }
 
-    fn members(n: u64) -> BTreeSet<NodeId> {
+    fn members(n: u64) -> Vec<NodeId> {
         (1..=n).map(NodeId).collect()
     }
 
@@ -211,6 +240,20 @@ mod tests {
             rumors.answered(pushes[0].batch, &[0]);
         }
         assert_eq!(rumors.hot(), 0);
+    }
+
+    #[test]
+    fn in_a_large_cluster_nobody_is_told_twice_nor_the_one_who_tells() {
+        let mut rng = StdRng::seed_from_u64(5);
+        let (live, mut rumors) = (members(100), Rumors::new(NodeId(7), 5));
+        rumors.learned(Duration::ZERO, key(1), [NodeId(1), NodeId(2)]);
+        let mut told = BTreeSet::from([NodeId(1), NodeId(2), NodeId(7)]);
+        for round in 0..20 {
+            let pushes = rumors.round(AGAIN * round, &live, &mut rng);
+            assert_eq!(pushes.len(), if told.len() < 98 { 5 } else { 100 - told.len() }, "round {round}");
+            assert!(pushes.iter().all(|push| told.insert(push.to)), "round {round}");
+        }
+        assert_eq!((told.len(), rumors.hot()), (100, 0));
     }
 
     /// Every member of a cluster of 50 hears a rumor nobody loses, or the few it missed are within what

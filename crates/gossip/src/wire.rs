@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::promise::{Answer, Ask};
-use crate::roster::Roster;
+use crate::roster::{Roster, RosterVersion};
 use crate::session::{SessionFrame, SessionId};
 
 /// The version of what is sent; the first byte of a frame.
@@ -44,6 +44,13 @@ pub enum Frame {
     },
     /// The sender stops now: it is down at once.
     Goodbye,
+    /// The versions of the sender's roster and of the contacts in it, where the roster itself is long.
+    RosterIs {
+        /// Who belongs.
+        members: RosterVersion,
+        /// Where they are reached.
+        contacts: RosterVersion,
+    },
 }
 
 /// Entries pushed to a peer.

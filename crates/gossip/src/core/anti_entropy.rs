@@ -38,7 +38,7 @@ impl Core {
             let free = |id: &NodeId| {
                 !taken.contains(id) && (!self.repairs.is_backed_off(*id, now) || self.asked_for.contains(id))
             };
-            let live = self.live();
+            let live: BTreeSet<NodeId> = self.live().iter().copied().collect();
             let free: BTreeSet<NodeId> = live.iter().copied().filter(free).collect();
             // Whoever repairs begins nothing else: its root is on the move.
             let occupied = self.repairing().is_some() || self.awaits_answer(now);

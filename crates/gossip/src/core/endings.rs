@@ -30,7 +30,6 @@ impl Core {
             self.forget_told(peer);
         }
         let ms = (env.now.mono.saturating_sub(session.started().mono)).as_millis() as u64;
-        let name = self.meta.roster.shown_name(peer);
         if let Some(root) = session.peer_root() {
             self.heard_of(peer, session.peer_behind(), root);
         }
@@ -46,30 +45,30 @@ impl Core {
                 // A few keys are writes that were under way as the views were frozen, but for one that came back.
                 let returned = std::mem::take(&mut self.peers.entry(peer).or_default().returned);
                 if tally.named > if returned { 0 } else { FEW_KEYS } {
-                    tracing::info!(peer = %name, named = tally.named, sent = tally.sent, received = tally.received, ms, "repaired");
+                    tracing::info!(peer = %self.meta.roster.shown_name(peer), named = tally.named, sent = tally.sent, received = tally.received, ms, "repaired");
                 }
                 self.proven(&session, env);
             }
             Ending::More => {
-                tracing::info!(peer = %name, named = tally.named, sent = tally.sent, received = tally.received, ms, "repaired in part, going on");
+                tracing::info!(peer = %self.meta.roster.shown_name(peer), named = tally.named, sent = tally.sent, received = tally.received, ms, "repaired in part, going on");
                 self.schedule.soon(peer, env.now.mono);
             }
             Ending::Withheld => {
-                tracing::info!(peer = %name, named = tally.named, received = tally.received, ms,
+                tracing::info!(peer = %self.meta.roster.shown_name(peer), named = tally.named, received = tally.received, ms,
                     "repaired in part: of some entries neither side can say whether they were replaced");
             }
             Ending::RosterFirst(roster) => self.roster_first(peer, roster, env),
             Ending::MarksFirst => self.marks_first(peer, env),
             Ending::Busy | Ending::Aborted(AbortReason::Busy) => self.try_again(peer, env),
             Ending::Aborted(reason) => {
-                tracing::info!(peer = %name, %reason, "the peer ended the session");
+                tracing::info!(peer = %self.meta.roster.shown_name(peer), %reason, "the peer ended the session");
                 self.aborted(peer, *reason, env);
             }
             Ending::Failed(failure @ (Failure::PeerGone | Failure::Stopping)) => {
-                tracing::debug!(peer = %name, %failure, "session ended");
+                tracing::debug!(peer = %self.meta.roster.shown_name(peer), %failure, "session ended");
             }
             Ending::Failed(failure) => {
-                tracing::warn!(peer = %name, %failure, ms, "session ended");
+                tracing::warn!(peer = %self.meta.roster.shown_name(peer), %failure, ms, "session ended");
                 match failure {
                     Failure::Overlong => self.schedule.soon(peer, env.now.mono),
                     Failure::ViewLost | Failure::Find(merkle::FindError::View(_)) | Failure::Store(_) => {

@@ -5,17 +5,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::{NodeId, WriterId};
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 
 use super::forgetting::changes;
 use super::{Action, Core, Env, Peer};
 use crate::liveness::LivenessState;
-use crate::roster::{Contact, Removal, Roster};
+use crate::roster::{Contact, Removal, Roster, RosterVersion};
 use crate::rules::Rule;
 use crate::session::{AbortReason, SessionFrame};
 use crate::wire::Frame;
 
 /// A session with a member that has just come is begun within this time, so that not everyone begins at once.
 const WELCOME_JITTER: Duration = Duration::from_millis(50);
+
+/// So many members are told, or meet who has come, where there are too many to do it with each.
+const SOME: usize = 8;
 
 /// A member that is up is heard of within this time after a start.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
@@ -24,18 +28,39 @@ impl Core {
     /// The members are made known to the heartbeats and the transport, and hear where this node is now.
     pub(super) fn begin_membership(&mut self, contact: Contact, env: Env<'_>) {
         let me = self.meta.node;
-        match self.meta.roster.set_contact(me, contact) {
-            Ok(change) if change.any() => {
-                self.forgetting.version = self.version_of(&self.meta.roster);
-                self.persist();
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "this node's addresses could not be made known"),
+        let others: Vec<NodeId> = self.others().collect();
+        for peer in &others {
+            self.peers.entry(*peer).or_default();
         }
-        for peer in self.others().collect::<Vec<_>>() {
-            self.meet(peer, env);
+        // Where many would have to hear it, only what is new is said.
+        let same = |known: &Contact| (&known.gossip, &known.http) == (&contact.gossip, &contact.http);
+        if !(self.is_large() && self.meta.roster.contact(me).is_some_and(same)) {
+            match self.meta.roster.set_contact(me, contact) {
+                Ok(change) if change.any() => {
+                    self.forgetting.version = self.version_of(&self.meta.roster);
+                    self.persist();
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "this node's addresses could not be made known"),
+            }
+        }
+        for peer in &others {
+            self.meet(*peer, env);
+        }
+        for peer in self.some_of(&others) {
             self.introduce(peer);
         }
+    }
+
+    /// All of them; in a large cluster a few, drawn at random, which tell others in turn.
+    fn some_of(&mut self, peers: &[NodeId]) -> Vec<NodeId> {
+        if self.is_large() { peers.sample(&mut self.rng, SOME).copied().collect() } else { peers.to_vec() }
+    }
+
+    /// Whether to meet a member at once that has come: someone does, in a large cluster.
+    fn is_chosen(&mut self) -> bool {
+        let members = self.peers.len();
+        !self.is_large() || self.rng.random_range(0..members) < SOME
     }
 
     /// Tries the members that are down, for ever: one of them may know this node by a former address.
@@ -107,7 +132,24 @@ impl Core {
         let known = self.peers.entry(peer).or_default();
         if !known.introduced {
             known.introduced = true;
-            self.tell_roster(peer);
+            if self.is_large() {
+                let (members, contacts) = (self.forgetting.version, self.contacts_version());
+                self.say(peer, Frame::RosterIs { members, contacts });
+            } else {
+                self.tell_roster(peer);
+            }
+        }
+    }
+
+    fn contacts_version(&self) -> RosterVersion {
+        *self.contacts.get_or_init(|| self.meta.roster.contacts_version())
+    }
+
+    /// A peer says which roster it has: where that is another one it is told this one, and answers with what it knows
+    /// beyond it.
+    pub(super) fn roster_is(&mut self, from: NodeId, members: RosterVersion, contacts: RosterVersion) {
+        if (members, contacts) != (self.forgetting.version, self.contacts_version()) {
+            self.tell_roster(from);
         }
     }
 
@@ -169,6 +211,8 @@ impl Core {
     /// Everything that follows from a roster that is another than before.
     pub(super) fn roster_changed(&mut self, before: &Roster, env: Env<'_>) {
         let me = self.meta.node;
+        self.live.take();
+        self.contacts.take();
         self.meta.promises.release(&self.meta.roster);
         if self.version_of(before) != self.version_of(&self.meta.roster) {
             self.roster_adopted(env);
@@ -183,6 +227,7 @@ impl Core {
             }
         }
         for peer in &now_members {
+            self.peers.entry(*peer).or_default();
             if !before.contains(*peer) {
                 tracing::info!(member = %self.meta.roster.shown_name(*peer), "added to the roster");
                 self.meet(*peer, env);
@@ -193,7 +238,8 @@ impl Core {
                 self.introduce(*peer);
             }
         }
-        for peer in self.live() {
+        let live = self.live();
+        for peer in self.some_of(&live) {
             self.tell_roster(peer);
         }
         if before.contains(me) && !self.is_member() {
@@ -223,6 +269,9 @@ impl Core {
 
     fn liveness_drain(&mut self, env: Env<'_>) {
         let output = self.liveness.drain();
+        if !output.changes.is_empty() {
+            self.live.take();
+        }
         for (to, bytes) in output.packets {
             if let Some(contact) = self.meta.roster.contact(to) {
                 let address = contact.gossip.clone();
@@ -242,27 +291,29 @@ impl Core {
         if was_up == (state == LivenessState::Down) {
             self.sessions_needed(env);
         }
-        let name = self.meta.roster.shown_name(peer);
+        let roster = &self.meta.roster;
         match state {
             LivenessState::Alive if !was_up => {
-                tracing::info!(member = %name, "up");
+                tracing::info!(member = %roster.shown_name(peer), "up");
                 self.peers.entry(peer).or_default().returned = true;
-                self.introduce(peer);
-                let jitter = WELCOME_JITTER.mul_f64(self.rng.random_range(0.0..1.0));
-                self.schedule.soon(peer, env.now.mono + jitter);
+                if self.is_chosen() {
+                    self.introduce(peer);
+                    let jitter = WELCOME_JITTER.mul_f64(self.rng.random_range(0.0..1.0));
+                    self.schedule.soon(peer, env.now.mono + jitter);
+                }
             }
             LivenessState::Down if was_up => {
                 let known = self.peers.entry(peer).or_default();
                 known.introduced = false;
                 if !std::mem::take(&mut known.leaving) {
-                    tracing::warn!(member = %name, "down");
+                    tracing::warn!(member = %roster.shown_name(peer), "down");
                 }
                 self.end_sessions_with(peer, env);
                 self.asked_for.remove(&peer);
                 self.schedule.not_wanted(peer);
                 self.out.push_back(Action::Disconnect { peer, forget: false });
             }
-            LivenessState::Suspect => tracing::debug!(member = %name, "suspected"),
+            LivenessState::Suspect => tracing::debug!(member = %roster.shown_name(peer), "suspected"),
             _ => {}
         }
     }
@@ -314,7 +365,10 @@ impl Core {
         *known = Peer { life: Some(life), left, up, root, returned: true, ..Peer::default() };
         self.introduce(peer);
         self.sessions_needed(env);
-        self.schedule.soon(peer, env.now.mono);
+        // In a large cluster most connections are the first one of two members, and no life has ended.
+        if left.is_some() || self.is_chosen() {
+            self.schedule.soon(peer, env.now.mono);
+        }
     }
 
     /// A frame from a node that is no member here, or came while this node is none.
@@ -335,8 +389,8 @@ impl Core {
     }
 
     pub(super) fn say_goodbye(&mut self, env: Env<'_>) {
-        for peer in self.live() {
-            self.say(peer, Frame::Goodbye);
+        for peer in self.live().iter() {
+            self.say(*peer, Frame::Goodbye);
         }
         self.liveness.goodbye(env.now);
         self.liveness_drain(env);

@@ -34,6 +34,7 @@ mod status;
 mod stranded;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use model::{Hlc, NodeId, WriterId};
@@ -142,6 +143,9 @@ pub struct Core {
     rng: StdRng,
     liveness: Liveness,
     peers: BTreeMap<NodeId, Peer>,
+    live: OnceLock<Arc<[NodeId]>>,
+    /// The version of the roster's contacts, once it was needed.
+    contacts: OnceLock<RosterVersion>,
     sessions: BTreeMap<SessionId, Session>,
     schedule: Schedule,
     /// The store's last write when it was looked at last.
@@ -153,6 +157,8 @@ pub struct Core {
     /// What running sessions did since the last status.
     progress: bool,
     published: Duration,
+    /// What was said last of whether this node serves.
+    shown: Option<Serving>,
     rumors: Rumors,
     evictions: eviction::Evictions,
     leaving: leaving::Leaving,
@@ -199,6 +205,8 @@ impl Core {
             rng,
             liveness,
             peers: BTreeMap::new(),
+            live: OnceLock::new(),
+            contacts: OnceLock::new(),
             sessions: BTreeMap::new(),
             schedule,
             noted: env.store.counted(),
@@ -207,6 +215,7 @@ impl Core {
             asked_for: BTreeSet::new(),
             progress: false,
             published: env.now.mono,
+            shown: None,
             rumors,
             evictions: eviction::Evictions::default(),
             leaving: leaving::Leaving::default(),
@@ -272,7 +281,7 @@ impl Core {
         let timeouts = self.overdue_at();
         let rumors = if self.may_spread() { self.rumors.next_wake() } else { None };
         let evidence = self.evidence_unsaved_since.map(|since| since + EVIDENCE_SAVED_AFTER);
-        let progress = self.progress.then_some(self.published + PUBLISH_EVERY);
+        let progress = self.publishes_at();
         let searching = self.going_on_at();
         let retry = (!self.stopping).then_some(self.retry_down_at);
         let (evictions, forgetting) = (self.evictions.next_wake(), self.forgetting_wakes());
@@ -308,7 +317,7 @@ impl Core {
             }
             self.save_evidence(env, EVIDENCE_SAVED_AFTER);
         }
-        if self.changed || (self.progress && env.now.mono >= self.published + PUBLISH_EVERY) {
+        if self.publishes(env.now.mono) {
             (self.changed, self.progress, self.published) = (false, false, env.now.mono);
             let status = Box::new(self.status(env.now.mono));
             self.out.push_back(Action::Publish(status));
@@ -327,6 +336,9 @@ impl Core {
         if let Frame::Roster(roster) = frame {
             return self.roster_came(from, &roster, env);
         }
+        if let Frame::RosterIs { members, contacts } = frame {
+            return self.roster_is(from, members, contacts);
+        }
         // Every frame is checked: data flows only between members of both rosters (H12, H13).
         if !self.both_members(from) {
             return self.stranger(from, &frame);
@@ -335,7 +347,7 @@ impl Core {
             self.new_life(from, life, env);
         }
         match frame {
-            Frame::Roster(_) => {}
+            Frame::Roster(_) | Frame::RosterIs { .. } => {}
             Frame::Rumor(rumor) => self.rumor_came(from, rumor, env),
             Frame::RumorAnswer { batch, known } => self.rumors.answered(batch, &known),
             Frame::PromiseAsk(ask) => self.promise_asked(from, ask, env),
@@ -382,8 +394,15 @@ impl Core {
         self.meta.roster.members().filter(move |id| *id != me)
     }
 
-    fn live(&self) -> BTreeSet<NodeId> {
-        self.others().filter(|id| self.liveness.state(*id) != LivenessState::Down).collect()
+    /// The other members that answer, ascending. Listed anew only once somebody came or went.
+    fn live(&self) -> Arc<[NodeId]> {
+        let list = || self.others().filter(|id| self.liveness.state(*id) != LivenessState::Down).collect();
+        Arc::clone(self.live.get_or_init(list))
+    }
+
+    /// Whether there are so many members that none may do with each of them what costs much.
+    fn is_large(&self) -> bool {
+        self.peers.len() > LARGE
     }
 
     fn is_member(&self) -> bool {
@@ -426,8 +445,8 @@ impl Core {
 /// written anyway.
 const EVIDENCE_SAVED_AFTER: Duration = Duration::from_secs(15);
 
-/// While a session runs people are shown its progress this often.
-const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+/// More other members than that are a large cluster.
+const LARGE: usize = 64;
 
 /// Members that are down are told this node's roster, and so where it is, this often: heartbeats alone never reach one
 /// that knows a former address.

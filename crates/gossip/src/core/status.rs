@@ -111,9 +111,37 @@ pub struct ForgettingStatus {
     pub quarantined: u64,
 }
 
+/// While a session runs people are shown its progress this often.
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+
+/// In a large cluster people are shown what is new this often, unless it changes who is answered.
+const LARGE_PUBLISHED_EVERY: Duration = Duration::from_secs(1);
+
 impl Core {
+    /// Whether people are to see something else now than before. To say it of a thousand members takes its time.
+    pub(super) fn publishes(&mut self, now: Duration) -> bool {
+        let serving = self.serving();
+        let at_once = self.shown.as_ref() != Some(&serving) || !self.is_large();
+        let due = if self.changed {
+            at_once || now >= self.published + LARGE_PUBLISHED_EVERY
+        } else {
+            self.progress && now >= self.published + PUBLISH_EVERY && at_once
+        };
+        if due {
+            self.shown = Some(serving);
+        }
+        due
+    }
+
+    /// When there is something to show that was put off.
+    pub(super) fn publishes_at(&self) -> Option<Duration> {
+        let progress = self.progress.then_some(self.published + PUBLISH_EVERY);
+        self.changed.then_some(self.published + LARGE_PUBLISHED_EVERY).or(progress)
+    }
+
     pub(super) fn status(&self, now: Duration) -> Status {
-        let mut members: Vec<MemberStatus> = self.meta.roster.members().map(|id| self.member(id)).collect();
+        let named = self.meta.roster.shown_names().into_iter();
+        let mut members: Vec<MemberStatus> = named.map(|(id, name)| self.member(id, name)).collect();
         members.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
         Status {
             cluster: self.meta.cluster,
@@ -168,13 +196,13 @@ impl Core {
         }
     }
 
-    fn member(&self, id: NodeId) -> MemberStatus {
+    fn member(&self, id: NodeId, name: String) -> MemberStatus {
         let contact = self.meta.roster.contact(id);
         let peer = self.peers.get(&id);
         let running: Option<&Session> = self.sessions.values().find(|s| s.peer() == id && !s.is_opening());
         MemberStatus {
             id,
-            name: self.meta.roster.shown_name(id),
+            name,
             state: if id == self.meta.node { LivenessState::Alive } else { self.liveness.state(id) },
             leaving: self.meta.roster.is_leaving(id),
             gossip: contact.map(|c| c.gossip.clone()),

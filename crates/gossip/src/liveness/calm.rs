@@ -134,10 +134,8 @@ impl Liveness {
 
     fn may_rest(&self, now: Now, due: &Due) -> bool {
         match due {
-            Due::Announce => self.members.values().all(|seen| seen.state != LivenessState::Down),
-            Due::Beat => {
-                !self.is_small() || self.members.values().all(|seen| seen.state == LivenessState::Down)
-            }
+            Due::Announce => self.down == 0,
+            Due::Beat => !self.is_small() || self.down == self.members.len(),
             Due::Probing(Timer::PeriodicGossip(_)) => self.inner.updates_backlog() == 0,
             Due::Probing(Timer::ProbeRandomMember(_)) => {
                 self.calm_until().is_some_and(|until| now.mono < until)

@@ -40,6 +40,9 @@ pub struct LivenessConfig {
     pub announce_period: Duration,
     /// To how many of them each time, in turn: bounds the traffic when most of a large cluster is down.
     pub announce_members_max: usize,
+    /// With more other members than this a node announces itself to them in turn, not to all of them at its start: a
+    /// cluster that starts as one would send the square of its number.
+    pub met_at_once: usize,
     /// A wake-up later than this shows that the process did not run; see [`super::Liveness::wake`].
     pub pause: Duration,
 }
@@ -59,6 +62,7 @@ impl Default for LivenessConfig {
             transmissions: 20,
             announce_period: Duration::from_millis(1_000),
             announce_members_max: 16,
+            met_at_once: 64,
             pause: Duration::from_millis(500),
         }
     }
