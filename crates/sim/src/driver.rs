@@ -83,6 +83,9 @@ impl World {
             match action {
                 Action::SendHeartbeat { address, bytes, .. } => {
                     let Some(to) = self.net.at(&address) else { continue };
+                    if let Some(watch) = &mut self.watch {
+                        watch.datagram(id, bytes.len());
+                    }
                     for delay in self.net.datagram(id, to, bytes.len()) {
                         self.agenda.push(self.now + delay, Due::Datagram { to, bytes: bytes.clone() });
                     }

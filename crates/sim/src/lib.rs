@@ -12,11 +12,13 @@
 //! | `client`, `ledger` | reads and writes, and what became of each |
 //! | [`checks`] | what must hold |
 //! | [`fault`], [`plan`], [`run`] | what goes wrong, a random run, running it and making it smaller |
+//! | [`crowd`] | experiments on many nodes, and a story for teaching |
 //! | [`scenarios`] | one named run for each hazard whose rule can be switched off |
 
 mod agenda;
 pub mod checks;
 pub mod client;
+pub mod crowd;
 mod dialing;
 mod dice;
 mod disk;

@@ -67,6 +67,9 @@ impl World {
         let may_be_lost = matches!(frame, Frame::Rumor(_) | Frame::RumorAnswer { .. });
         let Ok(bytes) = wire::encode(frame) else { return self.close(host, to) };
         let now = self.now;
+        if let Some(watch) = &mut self.watch {
+            watch.frame(host, frame, bytes.len());
+        }
         let Some(member) = self.hosts.get_mut(&host).and_then(|h| h.member_mut()) else { return };
         let Some(out) = member.outs.get_mut(&to) else { return };
         let full = !out.queue.is_empty()
@@ -128,7 +131,8 @@ impl World {
     /// Pumps all of a host's queues: something has become durable.
     pub(crate) fn pump_all(&mut self, host: HostId) {
         let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return };
-        for peer in member.outs.keys().copied().collect::<Vec<_>>() {
+        let waiting = member.outs.iter().filter(|(_, out)| !out.queue.is_empty());
+        for peer in waiting.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.pump(host, peer);
         }
     }
@@ -137,6 +141,7 @@ impl World {
         let now = self.now;
         let Some(link) = self.links.get_mut(&id) else { return };
         let delay = self.net.delay(link.from, link.to, bytes.len());
+        let delay = delay + self.net.resent(link.from, link.to);
         let at = (now + delay).max(link.last_arrival);
         link.last_arrival = at;
         let first = link.in_flight.is_empty();
@@ -177,6 +182,9 @@ impl World {
         match wire::decode(&bytes) {
             Ok(frame) => {
                 self.trace.bytes(now, to, "frame", &bytes);
+                if let Some(watch) = self.watch.as_mut().filter(|_| matches!(frame, Frame::Rumor(_))) {
+                    watch.rumor(now, from, to);
+                }
                 self.tell(to, Event::Frame { from: peer, life, frame });
             }
             Err(_) => self.close(to, peer),

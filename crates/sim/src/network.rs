@@ -26,6 +26,8 @@ pub struct NetworkConfig {
     pub doubled_permille: u32,
     /// How many bytes of frames pass in a millisecond.
     pub bytes_a_ms: u32,
+    /// A frame that is lost, as datagrams are, is sent again after this time; zero where no frame is ever lost.
+    pub resent_after: Duration,
 }
 
 impl Default for NetworkConfig {
@@ -38,9 +40,13 @@ impl Default for NetworkConfig {
             lost_permille: 0,
             doubled_permille: 0,
             bytes_a_ms: 100_000,
+            resent_after: Duration::ZERO,
         }
     }
 }
+
+/// Nobody goes on sending for longer than this.
+const RESENT_MAX: Duration = Duration::from_secs(20);
 
 /// One direction between two machines.
 type Way = (HostId, HostId);
@@ -59,6 +65,7 @@ pub(crate) struct Network {
     names: BTreeMap<String, HostId>,
     dice: Dice,
     rngs: BTreeMap<Way, StdRng>,
+    crowded: bool,
 }
 
 impl Network {
@@ -71,7 +78,18 @@ impl Network {
             names: BTreeMap::new(),
             dice,
             rngs: BTreeMap::new(),
+            crowded: false,
         }
+    }
+
+    /// One between so many machines that not each pair has a generator of its own.
+    pub(crate) fn crowded(config: NetworkConfig, dice: Dice) -> Self {
+        Self { crowded: true, ..Self::new(config, dice) }
+    }
+
+    /// Makes it one of those.
+    pub(crate) fn crowd(&mut self) {
+        self.crowded = true;
     }
 
     /// A machine is reached at this address from now on, and at no other.
@@ -128,6 +146,7 @@ impl Network {
 
     fn rng(&mut self, from: HostId, to: HostId) -> &mut StdRng {
         let dice = self.dice;
+        let to = if self.crowded { HostId(0) } else { to };
         let make = || dice.of("network", (u64::from(from.0), u64::from(to.0)));
         self.rngs.entry((from, to)).or_insert_with(make)
     }
@@ -141,6 +160,20 @@ impl Network {
         let way = rng.random_range(least.as_micros() as u64..=most.max(least).as_micros() as u64);
         let bulk = bytes as u64 * 1_000 / u64::from(bytes_a_ms.max(1));
         Duration::from_micros(way + bulk) * self.slow.get(&(from, to)).copied().unwrap_or(1)
+    }
+
+    /// How much longer a frame takes since it was lost and sent again, perhaps more than once.
+    pub(crate) fn resent(&mut self, from: HostId, to: HostId) -> Duration {
+        let NetworkConfig { lost_permille, resent_after, .. } = self.config;
+        let mut longer = Duration::ZERO;
+        if !resent_after.is_zero() && lost_permille > 0 {
+            let mut wait = resent_after;
+            while self.rng(from, to).random_range(0..1_000) < lost_permille && longer < RESENT_MAX {
+                longer += wait;
+                wait *= 2;
+            }
+        }
+        longer
     }
 
     /// After what times a datagram arrives: none if it is lost, two if it comes twice.

@@ -119,6 +119,7 @@ pub struct World {
     pub(crate) writes_made: u64,
     /// Whether a store has stopped that nobody has looked at yet.
     pub(crate) store_stopped: Arc<AtomicBool>,
+    pub(crate) watch: Option<Box<crate::crowd::watch::Watch>>,
 }
 
 impl World {
@@ -144,6 +145,7 @@ impl World {
             tokens: Vec::new(),
             writes_made: 0,
             store_stopped: Arc::default(),
+            watch: None,
         }
     }
 

@@ -6,7 +6,7 @@ mod fill;
 mod load;
 mod nodes;
 mod place;
-mod progress;
+pub(super) mod progress;
 mod repair;
 mod same;
 mod scenario;

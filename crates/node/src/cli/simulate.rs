@@ -1,7 +1,9 @@
 //! `mangrove simulate`: whole clusters in one thread, faults injected, and what must always hold checked after each step.
 
+mod crowd;
 mod report;
 mod search;
+mod story;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -13,28 +15,41 @@ use sim::{Rule, Rules, run, scenarios};
 
 use super::error::CliError;
 use super::output;
+use crowd::Crowd;
 use report::Failure;
+use story::Scene;
 
 /// So often a plan is run at most while it is made smaller.
 const SHRINK_RUNS_MAX: usize = 400;
 
+/// The seed of experiments and stories, if none is given.
+const SEED: u64 = 1;
+
 /// Simulate clusters and their faults, and check that no write is lost and no delete returns
 ///
 /// Without --seed or --scenario it searches a band of seeds. A failure is made smaller, and shown with the command that
-/// replays it.
+/// replays it. With --nodes it measures how writes spread over many nodes, and --story tells of it.
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
     /// The seeds to search: from the first up to, and without, the second
     #[arg(long, value_name = "A..B", value_parser = band, default_value = "0..1000")]
     seeds: Range<u64>,
 
-    /// Run one seed, and say what happened; with --scenario, play it with this one
+    /// Run one seed, and say what happened; with --scenario, play it with this one; with --nodes or --story, where their
+    /// randomness comes from
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
 
     /// Play the scenario of one hazard, such as H31; "all" plays all of them
     #[arg(long, value_name = "HAZARD", conflicts_with = "seeds")]
     scenario: Option<String>,
+
+    /// Tell a scene round by round, for teaching
+    #[arg(long, value_name = "SCENE", value_enum, conflicts_with_all = ["seeds", "scenario", "nodes", "json"])]
+    story: Option<Scene>,
+
+    #[command(flatten)]
+    crowd: Crowd,
 
     /// Switch a rule off, by the name of its hazard: the checkers should find what goes wrong
     #[arg(long = "rule-off", value_name = "HAZARD", value_parser = |text: &str| text.parse::<Rule>())]
@@ -92,6 +107,12 @@ impl Simulate {
 }
 
 pub(crate) fn run(arguments: &Simulate) -> Result<(), CliError> {
+    if let Some(scene) = arguments.story {
+        return story::run(scene, arguments.seed.unwrap_or(SEED));
+    }
+    if arguments.crowd.is_asked_for() {
+        return crowd::run(&arguments.crowd, arguments.seed.unwrap_or(SEED), arguments.json);
+    }
     match (&arguments.scenario, arguments.seed) {
         (Some(name), _) => scenario(arguments, name),
         (None, Some(seed)) => one(arguments, seed),

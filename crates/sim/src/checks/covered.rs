@@ -26,6 +26,9 @@ impl World {
         if before == now {
             return;
         }
+        if let Some(watch) = self.watch.as_mut().filter(|_| before.is_none()) {
+            watch.got(self.now, host, key);
+        }
         let Marks { watermark, horizon } = member.store.marks();
         let in_tree = |entry: &&Entry| !is_purged(entry, watermark);
         let (was, is) = (before.as_ref().filter(in_tree), now.as_ref().filter(in_tree));
