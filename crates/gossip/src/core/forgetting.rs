@@ -11,7 +11,7 @@ use storage::Marks;
 
 use super::{Action, Core, Env, Op};
 use crate::liveness::LivenessState;
-use crate::roster::{Roster, RosterVersion};
+use crate::roster::RosterVersion;
 use crate::rules::Rule;
 use crate::session::{Session, Stability};
 use crate::stability::{
@@ -103,17 +103,6 @@ impl Core {
         if self.config.rules.hold(Rule::H11) {
             env.time.start_above(at);
         }
-    }
-
-    /// The version of a roster and of the lives of its members, by which publications count.
-    pub(super) fn version_of(&self, roster: &Roster) -> RosterVersion {
-        if !self.config.rules.hold(Rule::H12) {
-            // As if it were enough to count the changes.
-            let mut count = [0; 16];
-            count.iter_mut().zip(changes(roster).to_le_bytes()).for_each(|(to, byte)| *to = byte);
-            return RosterVersion(count);
-        }
-        if self.config.rules.hold(Rule::H26) { roster.lives_version() } else { roster.version() }
     }
 
     /// All that time, and what was heard, make due.
@@ -470,9 +459,4 @@ impl Core {
         }
         self.changed = true;
     }
-}
-
-/// How many times members were added and removed.
-pub(super) fn changes(roster: &Roster) -> u64 {
-    (roster.ids() + roster.removed().count()) as u64
 }

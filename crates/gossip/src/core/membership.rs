@@ -7,7 +7,6 @@ use model::{NodeId, WriterId};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use super::forgetting::changes;
 use super::{Action, Core, Env, Peer};
 use crate::liveness::LivenessState;
 use crate::roster::{Contact, Removal, Roster, RosterVersion};
@@ -208,6 +207,17 @@ impl Core {
         }
     }
 
+    /// The version of a roster and of the lives of its members, by which publications count.
+    pub(super) fn version_of(&self, roster: &Roster) -> RosterVersion {
+        if !self.config.rules.hold(Rule::H12) {
+            // As if it were enough to count the changes.
+            let mut count = [0; 16];
+            count.iter_mut().zip(changes(roster).to_le_bytes()).for_each(|(to, byte)| *to = byte);
+            return RosterVersion(count);
+        }
+        if self.config.rules.hold(Rule::H26) { roster.lives_version() } else { roster.version() }
+    }
+
     /// Everything that follows from a roster that is another than before.
     pub(super) fn roster_changed(&mut self, before: &Roster, env: Env<'_>) {
         let me = self.meta.node;
@@ -395,4 +405,9 @@ impl Core {
         self.liveness.goodbye(env.now);
         self.liveness_drain(env);
     }
+}
+
+/// How many times members were added and removed.
+fn changes(roster: &Roster) -> u64 {
+    (roster.ids() + roster.removed().count()) as u64
 }

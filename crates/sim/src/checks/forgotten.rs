@@ -32,10 +32,12 @@ impl World {
             let goal = goals.entry(member.cluster).or_insert(upto);
             *goal = upto.min(*goal);
         }
-        let at_work: Vec<NodeId> = self.serving().map(|(_, _, member)| member.node).collect();
+        let at_work: Vec<(ClusterId, NodeId)> =
+            self.serving().map(|(_, _, member)| (member.cluster, member.node)).collect();
         for (_, _, member) in self.serving() {
-            // One that is gone for good is waited for until somebody evicts it.
-            if member.core.meta().roster.members().any(|id| !at_work.contains(&id)) {
+            // One that is gone for good is waited for until somebody evicts it; one that has founded a cluster of its own
+            // after it was let in, too.
+            if member.core.meta().roster.members().any(|id| !at_work.contains(&(member.cluster, id))) {
                 goals.remove(&member.cluster);
             }
         }
