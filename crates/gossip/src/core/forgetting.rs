@@ -421,7 +421,7 @@ impl Core {
     /// What left the tree by these marks still stands in the trees of those that have not heard of them: they are met
     /// soon, however quiet it is. Who learns of them so passes them on.
     fn tell_of_marks(&mut self, env: Env<'_>) {
-        let live: Vec<NodeId> = self.live().into_iter().collect();
+        let live: Vec<NodeId> = self.live().to_vec();
         let told: Vec<NodeId> = live.sample(&mut self.rng, TOLD_OF_MARKS).copied().collect();
         for peer in told {
             let jitter = MARKS_TOLD_WITHIN.mul_f64(self.rng.random_range(0.0..1.0));

@@ -207,7 +207,7 @@ impl Core {
 
     fn ask_partners(&mut self, now: Duration) {
         let may = |id: &NodeId| self.is_partner(*id) && !self.asked_for.contains(id);
-        let partners: Vec<NodeId> = self.live().into_iter().filter(may).collect();
+        let partners: Vec<NodeId> = self.live().iter().copied().filter(may).collect();
         for peer in partners.into_iter().sample(&mut self.rng, PARTNERS_MAX) {
             self.asked_for.insert(peer);
             self.schedule.wanted(peer, now);
