@@ -70,6 +70,8 @@ pub(crate) struct Ledger {
     pub(crate) holdings: Holdings,
     /// What tombstones had seen that are off some disk.
     pub(crate) purged: BTreeMap<(ClusterId, Key), Context>,
+    /// The greatest watermark that each cluster ever had on a disk.
+    pub(crate) watermarks: BTreeMap<ClusterId, Hlc>,
     /// Which members a roster's version stands for.
     pub(crate) versions: BTreeMap<(ClusterId, RosterVersion), RosterVersion>,
     /// Nodes that somebody has removed, whether they know it or not.

@@ -38,14 +38,10 @@ impl World {
         Ok(known)
     }
 
-    /// The greatest watermark on any disk of this cluster.
+    /// The greatest watermark that this cluster ever had on a disk: what was forgotten by it stays so, whatever becomes of
+    /// that disk.
     pub(crate) fn watermark_of(&self, cluster: ClusterId) -> Hlc {
-        let records = self.hosts.values().filter_map(Host::record);
-        records
-            .filter(|meta| meta.cluster == cluster)
-            .map(|meta| meta.stability.watermark)
-            .max()
-            .unwrap_or(Hlc::ZERO)
+        self.ledger.watermarks.get(&cluster).copied().unwrap_or(Hlc::ZERO)
     }
 
     /// Looks at all disks.

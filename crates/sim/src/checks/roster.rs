@@ -20,6 +20,8 @@ impl World {
         if now.stability.unproven.is_none() {
             self.ledger.put_back.remove(&now.node);
         }
+        let watermark = self.ledger.watermarks.entry(now.cluster).or_default();
+        *watermark = now.stability.watermark.max(*watermark);
         self.check_version(host, now);
         self.check_vector(host, before.filter(|before| before.node == now.node), now);
         let Some(before) = before.filter(|before| before.cluster == now.cluster && before.node == now.node)
