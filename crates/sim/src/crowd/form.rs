@@ -72,3 +72,33 @@ fn roster(ids: &[(HostId, NodeId)]) -> Result<Roster, RosterError> {
     }
     Ok(roster)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+    use crate::world::Setting;
+
+    /// In a large cluster nobody tells everyone anything, and yet all learn where a member is that has moved.
+    #[test]
+    fn a_large_cluster_learns_where_a_member_has_moved_to() {
+        let mut setting = Setting { seed: 4, ..Setting::default() };
+        setting.core.forgets_deletes = false;
+        let mut world = World::new(&setting);
+        world.form(70).unwrap();
+        world.run_for(Duration::from_secs(6)).unwrap();
+        let moved = world.hosts.get(&HostId(3)).and_then(|host| host.member()).unwrap().node;
+        world.inject(&Fault::Restart { host: HostId(3), off: Duration::from_millis(500), moves: true });
+        let knows = |host: &crate::host::Host| {
+            let meta = host.member().map(|member| member.core.meta());
+            meta.and_then(|meta| meta.roster.contact(moved)).is_some_and(|known| known.gossip == "h3-1:7711")
+        };
+        let mut waited = 0;
+        while world.hosts.values().filter(|host| knows(host)).count() < 70 {
+            assert!(waited < 20, "not all know after {waited} s");
+            world.run_for(Duration::from_secs(1)).unwrap();
+            waited += 1;
+        }
+        world.check_all().unwrap();
+    }
+}
