@@ -43,7 +43,8 @@ impl Kept {
     /// belongs there is nobody to be behind of.
     pub fn holds_too_little(&self, me: NodeId, roster: &Roster) -> bool {
         let others = roster.members().any(|member| member != me);
-        others && self.watermark > self.stable(me, roster)
+        // Nothing lies under no watermark: the vector of a large cluster is looked at once there is one.
+        others && self.watermark > Hlc::ZERO && self.watermark > self.stable(me, roster)
     }
 
     /// A session with an authority, or one of a cluster in which everyone is behind, was completed, and its vector was
