@@ -63,6 +63,10 @@ rules! {
     H11 = "a member's times lie above its addition and above the watermark",
     /// Acts where rosters are compared.
     H12 = "a roster's version is the hash of all that is in it",
+    /// Acts where another roster is adopted.
+    H13 = "the watermark counts only once all have exchanged whole states since the roster last changed",
+    /// Acts where a node leaves.
+    H14 = "a node leaves once a session, begun after its last write, has completed",
     /// Acts where a member is removed.
     H15 = "a member is removed only by the promises of more than half of the members",
     /// Acts in the driver: the id of a new cluster.
@@ -95,6 +99,10 @@ rules! {
     H30 = "a node whose own watermark lies above what it holds is behind, too",
     /// Acts where a delete is coordinated.
     H31 = "a delete with a context token makes a dot, whatever is held",
+    /// Acts where rosters are merged.
+    H32 = "an addition at or under a node's own watermark is answered by a removal",
+    /// Acts where a member is removed.
+    H33 = "a removal needs the promises of most of those, too, whose additions everybody knows",
     /// Acts where a node is let in.
     H34 = "taking the place of a member is an eviction, with its promises",
     /// Acts where a write is coordinated.
@@ -103,6 +111,8 @@ rules! {
     H36 = "a value expires no sooner after the horizon than after the clock of its coordinator",
     /// Acts where the expiry horizon is reckoned.
     H37 = "of two members the horizon is the lesser time, and moves by elapsed time while one is down",
+    /// Acts where a node leaves.
+    H38 = "a node that is leaving is no partner for another that leaves",
     /// Acts where a rumor is taken in.
     H39 = "a rumor that tells only what lies under the watermark, of a key that is not held, is not taken",
 }

@@ -59,7 +59,9 @@ impl Plan {
         let setting = Setting { seed, rules: options.rules, network, core };
         let hosts = hosts(count, &mut rng);
         let ops = ops(count, end, &mut dice.of("clients", (0, 0)));
-        let faults = faults(hosts.len() as u16, end, options, &mut dice.of("faults", (0, 0)));
+        let mut faults = faults(hosts.len() as u16, end, options, &mut dice.of("faults", (0, 0)));
+        faults.extend(acts(hosts.len() as u16, end, &faults, &mut dice.of("acts", (0, 0))));
+        faults.sort_by_key(|(at, _)| *at);
         Self { setting, hosts, ops, faults, end }
     }
 }
@@ -164,6 +166,35 @@ fn faults(hosts: u16, end: Duration, options: PlanOptions, rng: &mut StdRng) -> 
     }
     faults.sort_by_key(|(at, _)| *at);
     faults
+}
+
+/// What operators do: now and then a node is to leave, or a member that is down for long to be removed. Not where disks
+/// are lost, too: nobody may be left then.
+fn acts(hosts: u16, end: Duration, faults: &[(Duration, Fault)], rng: &mut StdRng) -> Vec<(Duration, Fault)> {
+    let loses = |fault: &Fault| {
+        matches!(fault, Fault::Wipe { .. } | Fault::LoseEngine { .. } | Fault::Restore { .. })
+    };
+    if hosts < 3 || faults.iter().any(|(_, fault)| loses(fault)) {
+        return Vec::new();
+    }
+    let mut acts = Vec::new();
+    if rng.random_ratio(1, 4) {
+        let at = Duration::from_micros(rng.random_range(8_000_000..end.as_micros() as u64));
+        acts.push((at, Fault::Leave { host: HostId(rng.random_range(1..=hosts)), force: false }));
+    }
+    let down = faults.iter().filter_map(|(at, fault)| match fault {
+        Fault::Crash { host, off, .. } if *off > Duration::from_secs(8) => Some((*at, *host, *off)),
+        _ => None,
+    });
+    let down: Vec<_> = down.collect();
+    if let Some((at, target, off)) = down.choose(rng).filter(|_| rng.random_ratio(1, 2)) {
+        let at = *at
+            + Duration::from_secs(6)
+            + (*off - Duration::from_secs(6)).mul_f64(rng.random_range(0.0..1.0));
+        let host = HostId(rng.random_range(1..=hosts));
+        acts.push((at, Fault::Evict { host, target: *target, force: false }));
+    }
+    acts
 }
 
 fn ms(rng: &mut impl Rng, from: u64, to: u64) -> Duration {

@@ -99,8 +99,10 @@ impl Core {
         }
         let now = env.time.tick(env.now.wall_ms).ok_or(EvictRefusal::NotReady)?;
         let stamp = self.evictions.above.next().map_or(now, |above| above.max(now));
-        let (me, watermark) = (self.meta.node, self.meta.stability.watermark);
-        let (roster, own) = (&self.meta.roster, &self.meta.promises);
+        // Without those whose additions everybody knows a majority may be made up by one side alone (H33).
+        let elders = self.config.rules.hold(Rule::H33);
+        let watermark = if elders { self.meta.stability.watermark } else { Hlc::ZERO };
+        let (me, roster, own) = (self.meta.node, &self.meta.roster, &self.meta.promises);
         let name = roster.shown_name(target);
         match Eviction::begin(me, target, stamp, roster, watermark, own, self.is_down(target, env)) {
             Err(refusal) => {

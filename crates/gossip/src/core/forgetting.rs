@@ -144,8 +144,12 @@ impl Core {
     pub(super) fn roster_adopted(&mut self, env: Env<'_>) {
         self.forgetting.version = self.version_of(&self.meta.roster);
         self.forgetting.known.keep_members(&self.meta.roster);
-        self.forgetting.adoption_due = true;
         self.alone_is_not_behind(true);
+        if !self.config.rules.hold(Rule::H13) {
+            self.forgetting.publish_at = env.now.mono;
+            return self.reckon_anew();
+        }
+        self.forgetting.adoption_due = true;
         self.adopt(env);
     }
 

@@ -17,6 +17,7 @@ use super::event::Answered;
 use super::{Action, Core, Env, ReplyId};
 use crate::liveness::LivenessState;
 use crate::roster::{Removal, Roster};
+use crate::rules::Rule;
 use crate::session::{AbortReason, Ending, Session, SessionFrame, SessionId};
 use crate::wire::Frame;
 
@@ -174,12 +175,15 @@ impl Core {
         let earlier = self.sessions.keys().copied().collect();
         self.leaving.step = Some(Step::HandingOver { earlier, ask_at: env.now.mono });
         self.changed = true;
+        if !self.config.rules.hold(Rule::H14) {
+            let _ = self.go(false, env);
+        }
     }
 
     /// Whether this node may hand over to that member: to one that leaves itself it must not, since that one's own last
     /// session may have begun before (H38).
     fn is_partner(&self, peer: NodeId) -> bool {
-        !self.meta.roster.is_leaving(peer)
+        !self.meta.roster.is_leaving(peer) || !self.config.rules.hold(Rule::H38)
     }
 
     pub(super) fn leaving_due(&mut self, env: Env<'_>) {

@@ -192,6 +192,9 @@ impl Core {
     /// An add at or under this node's own watermark comes too late: what that member writes may lie under floors, and
     /// nobody could say what of it was replaced. It is removed at once (H32).
     fn answer_late_adds(&mut self, before: &Roster, env: Env<'_>) {
+        if !self.config.rules.hold(Rule::H32) {
+            return;
+        }
         let (me, watermark) = (self.meta.node, self.meta.stability.watermark);
         let is_late = |id: &NodeId| {
             let add = self.meta.roster.added(*id).filter(|_| *id != me && before.added(*id).is_none());

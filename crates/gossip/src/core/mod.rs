@@ -59,6 +59,7 @@ pub use eviction::{EvictRefusal, Evicted};
 pub use leaving::{LeaveRefusal, LeavingStatus};
 pub use repairs::RepairTotals;
 pub use status::{ForgettingStatus, MemberStatus, Serving, SessionStatus, Status};
+pub use stranded::Known;
 
 /// How the protocol is paced.
 #[derive(Clone, Debug)]

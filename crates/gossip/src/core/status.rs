@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::{ClusterId, Hlc, NodeId};
 
 use super::repairs::RepairTotals;
-use super::{Core, LeavingStatus};
+use super::{Core, Known, LeavingStatus};
 use crate::liveness::LivenessState;
 use crate::pace::GovernorStatus;
 use crate::session::{Report, Session, Tally};
@@ -91,6 +91,8 @@ pub struct Status {
     pub forgetting: ForgettingStatus,
     /// How far this node's own leaving has come, if it is leaving.
     pub leaving: Option<LeavingStatus>,
+    /// What other members are known to have seen of what this node holds.
+    pub known: Known,
 }
 
 /// How far deletes are forgotten, and what keeps it from going further.
@@ -156,6 +158,7 @@ impl Core {
             totals: self.repairs.totals,
             forgetting: self.forgetting_status(),
             leaving: self.leaving_status(),
+            known: self.known_to_others(),
         }
     }
 

@@ -38,16 +38,17 @@ struct Search {
     found: u64,
 }
 
-/// What others are known to have seen.
-#[derive(Clone, Copy, Debug)]
-struct Known {
+/// What other members are known to have seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
     watermark: Hlc,
     /// What was written here before this time.
     before: Hlc,
 }
 
 impl Known {
-    fn knows(self, dot: Dot) -> bool {
+    /// Whether another member is known to have seen this write, if this node holds it.
+    pub fn knows(self, dot: Dot) -> bool {
         dot.hlc <= self.watermark || dot.hlc < self.before
     }
 }
@@ -73,13 +74,18 @@ impl Core {
 
     /// Looks for what only this node may hold.
     pub(super) fn search_stranded(&mut self) {
-        let Self { meta, stranded, .. } = self;
+        let known = self.known_to_others();
+        self.stranded.search = Some(Search { after: None, ended: false, known, op: None, found: 0 });
+    }
+
+    /// What other members are known to have seen of what this node holds.
+    pub(super) fn known_to_others(&self) -> Known {
+        let meta = &self.meta;
         let proven = meta.identical.iter().filter(|(id, _)| meta.roster.contains(**id)).map(|(_, at)| *at);
         let proven = proven.max().filter(|at| *at > meta.stability.inherited_ms).unwrap_or(0);
-        // Where nobody is left nobody knows anything, whatever the watermark says of a roster of one.
-        let watermark = if meta.roster.is_empty() { Hlc::ZERO } else { meta.stability.watermark };
-        let known = Known { watermark, before: Hlc::new(proven, 0) };
-        stranded.search = Some(Search { after: None, ended: false, known, op: None, found: 0 });
+        // Where nobody else is left nobody knows anything, whatever the watermark says of a roster of one.
+        let watermark = if self.others().next().is_none() { Hlc::ZERO } else { meta.stability.watermark };
+        Known { watermark, before: Hlc::new(proven, 0) }
     }
 
     pub(super) fn stranded_due(&mut self, env: Env<'_>) {

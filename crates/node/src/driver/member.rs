@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use gossip::coordinator::WriteLimits;
-use gossip::core::{Event, ForgettingStatus, Serving, Status};
+use gossip::core::{Event, ForgettingStatus, Known, Serving, Status};
 use gossip::meta::Meta;
 use gossip::pace::GovernorStatus;
 use model::{ClusterId, DigestKey, NodeId, TokenKey, WriterId};
@@ -201,5 +201,6 @@ pub fn not_yet(meta: &Meta) -> Status {
         totals: gossip::core::RepairTotals::default(),
         forgetting: ForgettingStatus::default(),
         leaving: None,
+        known: Known::default(),
     }
 }

@@ -10,11 +10,7 @@ impl World {
     pub(crate) fn check_new_dot(&mut self, host: HostId, dot: Dot) {
         let member = self.hosts.get(&host).and_then(|h| h.member());
         let Some((node, cluster)) = member.map(|member| (member.node, member.cluster)) else { return };
-<<<<<<< HEAD
         let watermark = self.watermark_over(host, cluster);
-=======
-        let watermark = self.watermark_on_disks(cluster);
->>>>>>> 1290d2c (Remember a watermark whatever becomes of the disk that had it)
         let known = self.ledger.dots.contains_key(&dot);
         let of_writer = self.ledger.last_of_writer.insert(dot.writer, dot.hlc);
         let of_node = self.ledger.last_of_node.insert(node, dot.hlc);

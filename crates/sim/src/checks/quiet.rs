@@ -66,6 +66,10 @@ impl World {
                         nobody_knows = true;
                         continue;
                     }
+                    if serving == Some(&Serving::Leaving) && self.nobody_stays(meta) {
+                        nobody_knows = true;
+                        continue;
+                    }
                     if serving != Some(&Serving::Yes) {
                         return Err(format!("{id} does not serve: {serving:?}"));
                     }
@@ -101,6 +105,12 @@ impl World {
         let knows = records.iter().any(|record| record.caught_up && is_member(record));
         let gone = meta.roster.members().any(|id| !records.iter().any(|record| record.node == id));
         gone && !knows
+    }
+
+    /// Whether a node that is leaving waits for ever: all others leave, too, or their disks are lost.
+    fn nobody_stays(&self, meta: &Meta) -> bool {
+        let gone = |id: NodeId| !self.hosts.values().filter_map(Host::record).any(|record| record.node == id);
+        meta.roster.members().all(|id| meta.roster.is_leaving(id) || gone(id))
     }
 
     /// A node may look for its cluster for ever where its name belongs to one that answers, or to one that is gone and

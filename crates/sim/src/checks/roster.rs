@@ -84,6 +84,16 @@ impl World {
         let promised = |id: &NodeId| self.ledger.promised.contains(&(*id, target, before.node));
         let promisers = members.iter().filter(|id| promised(id)).count();
         let needed = members.len() / 2 + 1;
+        let watermark = before.stability.watermark;
+        let is_elder = |id: &&NodeId| before.roster.added(**id).is_some_and(|add| add.at <= watermark);
+        let elders: Vec<&NodeId> = members.iter().filter(is_elder).collect();
+        let of_elders = elders.iter().filter(|id| promised(id)).count();
+        if promisers >= needed && !elders.is_empty() && of_elders <= elders.len() / 2 {
+            return Err(format!(
+                "removed {target} by the promises of {of_elders} of the {} members whose additions everybody knows",
+                elders.len()
+            ));
+        }
         if promisers >= needed {
             return Ok(());
         }

@@ -8,11 +8,13 @@
 //! | `writes` | H2, H4, H5, H7, H19, H31: of writes, and of what members exchange |
 //! | `expiry` | H20, H35, H36, H37: of values that expire |
 //! | `behind` | H17, H21, H24, H27, H28, H29, H30: of nodes that hold less than the others count on |
+//! | `leaving` | H13, H14, H32, H33, H38: of members that leave, and that are removed |
 //! | `members` | H15, H16, H22, H23, H34: of who belongs, and who may answer |
 
 mod behind;
 mod deletes;
 mod expiry;
+mod leaving;
 mod members;
 mod vectors;
 mod writes;
@@ -45,6 +47,7 @@ pub fn all() -> Vec<Scenario> {
         behind::SCENARIOS,
         deletes::SCENARIOS,
         expiry::SCENARIOS,
+        leaving::SCENARIOS,
         members::SCENARIOS,
         vectors::SCENARIOS,
         writes::SCENARIOS,

@@ -1,0 +1,213 @@
+//! Hazards of members that leave, and of members that are removed.
+
+use std::time::Duration;
+
+use gossip::core::Serving;
+use gossip::meta::Meta;
+use gossip::rules::Rule;
+use model::Hlc;
+
+use super::{Scenario, h, secs, without_rumors};
+use crate::checks::Violation;
+use crate::client::{Answer, key};
+use crate::disk::Kept;
+use crate::fault::Fault;
+use crate::host::HostId;
+use crate::world::{Setting, World};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        rule: Rule::H13,
+        story: "One of three, whose clock is slow, deletes a value, and only the second hears of it; the third is cut off. The \
+                first is removed. By what the two that are left hold of each other the watermark would pass the delete at \
+                once: the second forgets it, and the third's value comes back.",
+        setting: forgetting_soon,
+        play: a_delete_of_a_member_that_was_removed,
+    },
+    Scenario {
+        rule: Rule::H14,
+        story: "A node that is cut off takes a write, and is told to leave. Were it to go at once, nobody would have the \
+                write.",
+        setting: without_rumors,
+        play: a_node_that_leaves_with_a_write,
+    },
+    Scenario {
+        rule: Rule::H32,
+        story: "A member that is cut off lets a node in. The others remove that member, and their watermark passes the time of \
+                the addition. What the new node wrote meanwhile lies under their floors: it cannot be one of them.",
+        setting: forgetting,
+        play: a_node_let_in_too_late,
+    },
+    Scenario {
+        rule: Rule::H33,
+        story: "A member that is cut off from the two others lets two nodes in, and with them it is three of five: they remove \
+                the two, as those two remove it. The merged roster would hold none of the three.",
+        setting: forgetting,
+        play: a_majority_of_newcomers,
+    },
+    Scenario {
+        rule: Rule::H38,
+        story: "Two nodes are told to leave at once, each with a write that the third cannot be told yet. Were they to hand \
+                over to each other, both would go, and the writes with them.",
+        setting: without_rumors,
+        play: two_that_leave_at_once,
+    },
+];
+
+fn forgetting(setting: &mut Setting) {
+    without_rumors(setting);
+    setting.core.forgets_deletes = true;
+}
+
+fn forgetting_soon(setting: &mut Setting) {
+    forgetting(setting);
+    setting.core.grace = secs(1);
+}
+
+fn cut(group: &[u16], time: Duration) -> Fault {
+    Fault::Cut { group: group.iter().copied().map(HostId).collect(), one_way: false, time }
+}
+
+impl World {
+    fn meta(&self, host: HostId) -> Result<Meta, Violation> {
+        let member = self.hosts.get(&host).and_then(|h| h.member());
+        member.map_or_else(|| self.stuck("no member runs there"), |member| Ok(member.core.meta().clone()))
+    }
+
+    fn has_gone(&self, host: HostId) -> bool {
+        self.hosts.get(&host).is_some_and(|host| host.given_up.is_some())
+    }
+
+    /// The roster of a host, as it is, does not name the node of another.
+    fn has_removed(&self, host: HostId, other: HostId) -> bool {
+        let node = self.hosts.get(&other).and_then(|h| h.record()).map(|record| record.node);
+        let meta = self.meta(host).ok();
+        meta.zip(node).is_some_and(|(meta, node)| meta.roster.removal(node).is_some())
+    }
+}
+
+fn a_delete_of_a_member_that_was_removed(world: &mut World) -> Result<(), Violation> {
+    world.cluster(3)?;
+    world.put_surely(h(1), 1, "value", None)?;
+    world.run_for(secs(25))?;
+    // Its times stand still for a minute; those of the others go on.
+    world.inject(&Fault::Jump { host: h(3), by_ms: -60_000 });
+    world.run_for(secs(25))?;
+    world.inject(&cut(&[1], secs(20)));
+    world.run_for(secs(8))?;
+    let deleted = match world.delete(h(3), &key(1), None) {
+        Answer::Written(Some(dot)) => dot,
+        other => return world.stuck(&format!("the delete is not taken: {other:?}")),
+    };
+    world.run_for(secs(6))?;
+    if world.read(h(2), 1, true)?.0 > 0 {
+        return world.stuck("the second has not heard of the delete");
+    }
+    world.inject(&Fault::Crash {
+        host: h(3),
+        kept: Kept::Prefix(1_000),
+        power: true,
+        off: secs(300),
+        moves: false,
+    });
+    world.inject(&Fault::Evict { host: h(2), target: h(3), force: true });
+    // The first learns of that, and publishes; then nothing passes before they have exchanged what they hold.
+    world.inject(&Fault::Slow { one: h(1), other: h(2), times: 400, time: secs(60) });
+    let passed = |world: &World| {
+        world
+            .meta(h(2))
+            .is_ok_and(|meta: Meta| meta.stability.watermark >= deleted.hlc && deleted.hlc > Hlc::ZERO)
+    };
+    if world.until(secs(30), passed)? {
+        world.inject(&cut(&[1], secs(60)));
+        world.run_for(secs(60))?;
+    }
+    world.run_for(secs(30))?;
+    for host in [h(1), h(2)] {
+        if world.read(host, 1, true)?.0 > 0 {
+            world.judge(
+                "quiet",
+                Err(format!("a value that was deleted, and that {} knew of, is at {host}", h(2))),
+            );
+        }
+    }
+    world.check_all()
+}
+
+fn a_node_that_leaves_with_a_write(world: &mut World) -> Result<(), Violation> {
+    world.cluster(3)?;
+    world.inject(&cut(&[1], secs(8)));
+    world.put_surely(h(1), 1, "value", None)?;
+    world.inject(&Fault::Leave { host: h(1), force: false });
+    if world.until(secs(60), |world| world.has_gone(h(1)))? {
+        return world.check_all();
+    }
+    world.stuck("it does not leave")
+}
+
+fn a_node_let_in_too_late(world: &mut World) -> Result<(), Violation> {
+    world.cluster(3)?;
+    // Until everybody knows of the three: only then may the two remove the third.
+    world.run_for(secs(25))?;
+    world.inject(&cut(&[1, 4], secs(90)));
+    world.join(h(4), "n4", &[h(1)], false);
+    world.until_serving(&[h(4)])?;
+    world.put_surely(h(4), 1, "under their floors", None)?;
+    world.run_for(secs(10))?;
+    world.inject(&Fault::Evict { host: h(2), target: h(1), force: false });
+    let added = world.meta(h(4))?;
+    let added = added.roster.added(added.node).map_or(Hlc::MAX, |add| add.at);
+    let passed = |world: &World| {
+        world.meta(h(2)).is_ok_and(|meta| meta.stability.watermark >= added.next().unwrap_or(added))
+    };
+    if !world.until(secs(60), passed)? {
+        return world.stuck("the watermark does not pass the addition");
+    }
+    world.run_for(secs(10))?;
+    let node = world.meta(h(4))?.node;
+    let heard = |world: &World| world.meta(h(2)).is_ok_and(|meta| meta.roster.added(node).is_some());
+    if !world.until(secs(120), heard)? {
+        return world.stuck("the others do not hear of the addition");
+    }
+    world.put_surely(h(2), 1, "over their floors", None)?;
+    world.run_for(secs(30))
+}
+
+fn a_majority_of_newcomers(world: &mut World) -> Result<(), Violation> {
+    world.cluster(3)?;
+    world.run_for(secs(30))?;
+    world.inject(&cut(&[1, 4, 5], secs(40)));
+    for id in [4, 5] {
+        world.join(h(id), &format!("n{id}"), &[h(1)], false);
+    }
+    world.until_serving(&[h(4), h(5)])?;
+    world.run_for(secs(8))?;
+    for (host, target) in [(1, 2), (1, 3), (2, 1)] {
+        world.inject(&Fault::Evict { host: h(host), target: h(target), force: false });
+        world.run_for(secs(1))?;
+    }
+    if !world.until(secs(8), |world| world.has_removed(h(2), h(1)))? {
+        return world.stuck("two of three do not remove the third");
+    }
+    world.run_for(secs(60))?;
+    let serves = |id: u16| {
+        let member = world.hosts.get(&h(id)).and_then(|host| host.member());
+        member.is_some_and(|member| member.status.as_ref().is_some_and(|s| s.serving == Serving::Yes))
+    };
+    if serves(2) && serves(3) { Ok(()) } else { world.stuck("the two do not go on") }
+}
+
+fn two_that_leave_at_once(world: &mut World) -> Result<(), Violation> {
+    world.cluster(3)?;
+    world.inject(&cut(&[3], secs(12)));
+    for host in [h(1), h(2)] {
+        world.put_surely(host, host.0, "value", None)?;
+    }
+    for host in [h(1), h(2)] {
+        world.inject(&Fault::Leave { host, force: false });
+    }
+    if world.until(secs(60), |world| world.has_gone(h(1)) && world.has_gone(h(2)))? {
+        return world.check_all();
+    }
+    world.stuck("they do not leave")
+}
