@@ -110,6 +110,9 @@ pub struct MemberView {
     pub name: String,
     /// Whether it answers.
     pub liveness: Liveness,
+    /// Whether it is leaving the cluster.
+    #[serde(default)]
+    pub leaving: bool,
     /// Its root as last heard.
     pub root: Option<String>,
     /// When it was last proven identical to the answering node, RFC 3339.

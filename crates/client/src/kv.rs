@@ -29,6 +29,8 @@ pub struct PutOptions {
     /// After how long the value expires: 1 ms to 100 years, in whole milliseconds. Without one it stays, whatever it
     /// replaces.
     pub ttl: Option<Duration>,
+    /// Add the value beside all that is there, replacing nothing; not together with a context token.
+    pub add: bool,
 }
 
 /// What a PUT did.
@@ -169,6 +171,9 @@ impl Client {
         let mut target = target(key);
         if let Some(ttl) = options.ttl {
             target = with_parameter(&target, &format!("ttl={}ms", ttl.as_millis()));
+        }
+        if options.add {
+            target = with_parameter(&target, "add=true");
         }
         let mut call = Call::new(Method::PUT, target);
         if let Some(content_type) = &options.content_type {

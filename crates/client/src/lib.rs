@@ -21,6 +21,7 @@ mod error;
 mod forgetting;
 mod kv;
 mod list;
+mod membership;
 mod repairs;
 mod send;
 
@@ -29,6 +30,7 @@ pub use error::{Error, Problem};
 pub use forgetting::{Forgetting, WaitingTombstones, WaitsFor};
 pub use kv::{Deleted, Head, Headed, PutOptions, Read, Sibling, Siblings, Value, Written};
 pub use list::{Listed, Page};
+pub use membership::{Evicted, Leave, LeaveState};
 pub use repairs::{
     Brake, Drills, Governor, RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairSession, Repairs,
 };

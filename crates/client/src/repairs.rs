@@ -246,7 +246,7 @@ impl Client {
         self.post("/v1/drills", &serde_json::json!({ "isolate": format!("{}ms", time.as_millis()) })).await
     }
 
-    async fn post<T: for<'de> Deserialize<'de>>(
+    pub(crate) async fn post<T: for<'de> Deserialize<'de>>(
         &self,
         target: &str,
         body: &serde_json::Value,

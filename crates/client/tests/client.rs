@@ -96,6 +96,21 @@ async fn a_value_is_put_read_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_value_is_added_and_members_leave_and_are_removed() {
+    let node = node().await;
+    let client = to(&[node.address]);
+    let add = PutOptions { add: true, ..PutOptions::default() };
+    client.put(&key("../k"), "one").await.unwrap();
+    assert_eq!(client.put_with(&key("../k"), "two", &add).await.unwrap().siblings, 2);
+    let leaving = client.leave(false).await.unwrap();
+    assert_eq!((leaving.state, leaving.keys_alone), (client::LeaveState::Leaving, Some(7)));
+    assert_eq!(client.leave(true).await.unwrap().state, client::LeaveState::Left);
+    assert_eq!(problem(client.evict("b", false).await.unwrap_err()).slug(), "member-answers");
+    let gone = client.evict("b", true).await.unwrap();
+    assert!(gone.forced && gone.last_identical.as_deref() == Some("2023-11-14T22:13:20.000Z"));
+}
+
+#[tokio::test]
 async fn a_value_may_expire() {
     let node = node().await;
     let client = to(&[node.address]);

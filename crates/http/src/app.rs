@@ -11,7 +11,7 @@ use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -20,7 +20,7 @@ use crate::body::{BodyLimits, Inbound};
 use crate::problem::{Problem, ProblemKind};
 use crate::service::Service;
 use crate::target::TARGET_BYTES_MAX;
-use crate::{drills, kv, list, metrics, repairs, status};
+use crate::{drills, kv, list, membership, metrics, repairs, status};
 
 /// Greatest length of a request's headers in bytes, all together.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
@@ -69,6 +69,8 @@ enum Call {
     /// The same with `?key=`, or a listing.
     Keys,
     Cluster,
+    Leave,
+    Evict,
     Repairs,
     Drills,
     Metrics,
@@ -82,6 +84,7 @@ enum Call {
 const KV_METHODS: &str = "PUT, GET, HEAD, DELETE";
 const VIEW_METHODS: &str = "GET, HEAD";
 const START_METHODS: &str = "GET, HEAD, POST";
+const ACT_METHODS: &str = "POST";
 
 /// The routes of the API, in front of a service.
 pub fn router<S: Service>(service: Arc<S>, options: RouterOptions) -> Router {
@@ -99,12 +102,15 @@ pub fn router<S: Service>(service: Arc<S>, options: RouterOptions) -> Router {
     let to = |call| To { app: Arc::clone(&app), call };
     let view = |call, methods| get(to(call)).fallback(to(Call::NoMethod(methods)));
     let start = |call| view(call, START_METHODS).post(to(call));
+    let act = |call| post(to(call)).fallback(to(Call::NoMethod(ACT_METHODS)));
     let kv = |call| view(call, KV_METHODS).put(to(call)).delete(to(call));
     Router::new()
         .route("/v1/kv", kv(Call::Keys))
         .route("/v1/kv/", kv(Call::Key))
         .route("/v1/kv/{*key}", kv(Call::Key))
         .route("/v1/cluster", view(Call::Cluster, VIEW_METHODS))
+        .route("/v1/cluster/leave", act(Call::Leave))
+        .route("/v1/cluster/evict", act(Call::Evict))
         .route("/v1/repairs", start(Call::Repairs))
         .route("/v1/drills", start(Call::Drills))
         .route("/metrics", view(Call::Metrics, VIEW_METHODS))
@@ -171,6 +177,8 @@ impl<S: Service> App<S> {
             Call::Keys if list::is_listing(parts) => list::list(self, parts).await,
             Call::Keys => kv::by_query(self, parts, body).await,
             Call::Cluster => status::cluster(self, parts).await,
+            Call::Leave => membership::leave(self, parts, body).await,
+            Call::Evict => membership::evict(self, parts, body).await,
             Call::Repairs => repairs::repairs(self, parts, body).await,
             Call::Drills => drills::drills(self, parts, body).await,
             Call::Metrics => metrics::metrics(self, parts).await,
@@ -227,8 +235,8 @@ fn overloaded() -> Problem {
 }
 
 fn no_route() -> Problem {
-    let detail = "There is /v1/kv/{key}, /v1/kv (a listing, or ?key=), /v1/cluster, /v1/repairs, /v1/drills, \
-                  /metrics, /healthz and /readyz. Check the path.";
+    let detail = "There is /v1/kv/{key}, /v1/kv (a listing, or ?key=), /v1/cluster, /v1/cluster/leave, \
+                  /v1/cluster/evict, /v1/repairs, /v1/drills, /metrics, /healthz and /readyz. Check the path.";
     Problem::new(ProblemKind::NoSuchRoute, detail)
 }
 

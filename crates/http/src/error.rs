@@ -68,6 +68,14 @@ pub enum ServiceError {
         /// Its name.
         name: String,
     },
+    /// 409: what an operator asks for would lose data, or might. Nothing has changed.
+    #[error("refused: {detail}")]
+    ActRefused {
+        /// Why.
+        why: ActRefused,
+        /// What would be lost and what to do, in sentences, shown to the client.
+        detail: String,
+    },
     /// 403: the node was not started with `--allow-drills`.
     #[error("drills are not allowed")]
     DrillsNotAllowed,
@@ -84,4 +92,19 @@ pub enum ServiceError {
         /// What went wrong, for the log.
         reason: String,
     },
+}
+
+/// Why a node does not leave, or a member is not removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActRefused {
+    /// It is the last member.
+    LastMember,
+    /// All others are leaving, too.
+    NobodyStays,
+    /// The member to be removed is the very node that is asked.
+    Oneself,
+    /// The member to be removed answers.
+    MemberAnswers,
+    /// Too few members promise it.
+    NoMajority,
 }

@@ -64,6 +64,18 @@ impl Fields {
         }
     }
 
+    /// Takes a field that is true or false, and false where it is missing.
+    pub fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        let at = self.0.iter().position(|(given, _)| given == name);
+        match at.map(|at| self.0.swap_remove(at).1) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => {
+                Err(bad(format!("'{name}' is true or false. Send {{\"{name}\": true}}, or leave it out.")))
+            }
+        }
+    }
+
     /// Takes a duration such as `30s` that must be there and lie within `least` and `most`.
     pub fn duration(&mut self, name: &str, least: Duration, most: Duration) -> Result<Duration, Problem> {
         let text = self.text(name, "30s")?;

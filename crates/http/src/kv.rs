@@ -35,7 +35,7 @@ pub(crate) async fn by_path<S: Service>(
     let known: &[&str] = if reads(parts) {
         &["siblings"]
     } else if puts(parts) {
-        &["ttl"]
+        &["ttl", "add"]
     } else {
         &[]
     };
@@ -52,7 +52,7 @@ pub(crate) async fn by_query<S: Service>(
     let known: &[&str] = if reads(parts) {
         &["key", "siblings"]
     } else if puts(parts) {
-        &["key", "ttl"]
+        &["key", "ttl", "add"]
     } else {
         &["key"]
     };
@@ -79,7 +79,10 @@ async fn one_key<S: Service>(
     body: &mut Inbound,
 ) -> Result<Response, Problem> {
     match parts.method {
-        Method::PUT => put(app, key, ttl(query.take("ttl"))?, &parts.headers, body).await,
+        Method::PUT => {
+            let how = (ttl(query.take("ttl"))?, query.flag("add")?);
+            put(app, key, how, &parts.headers, body).await
+        }
         Method::DELETE => delete(app, key, &parts.headers).await,
         _ => get(app, key, query.flag("siblings")?, &parts.headers).await,
     }
@@ -88,7 +91,7 @@ async fn one_key<S: Service>(
 async fn put<S: Service>(
     app: &App<S>,
     key: Key,
-    ttl: Option<Duration>,
+    (ttl, add): (Option<Duration>, bool),
     sent: &HeaderMap,
     body: &mut Inbound,
 ) -> Result<Response, Problem> {
@@ -96,8 +99,12 @@ async fn put<S: Service>(
     headers::refuse_partial(sent)?;
     let content_type = headers::content_type(sent)?;
     let context = headers::context(sent)?;
+    if add && context.is_some() {
+        let detail = "'add' replaces nothing, and a context token says what to replace. Send one of the two.";
+        return Err(Problem::new(ProblemKind::BadParameter, detail));
+    }
     let (value, _share) = app.read_value(body).await?;
-    let written = app.service.put(PutRequest { key, value, content_type, context, ttl }).await?;
+    let written = app.service.put(PutRequest { key, value, content_type, context, add, ttl }).await?;
     let status = if written.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
     let mut response = empty(status);
     let headers = response.headers_mut();

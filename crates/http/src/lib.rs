@@ -5,6 +5,8 @@
 //! PUT GET HEAD DELETE  /v1/kv?key=      the same, for keys that URL libraries fold away (`..`)
 //! GET                  /v1/kv           ?prefix= &start= &limit=   {"items": [...], "next": ...}
 //! GET                  /v1/cluster      the cluster as this node sees it
+//! POST                 /v1/cluster/leave  this node leaves; {"force": true} at once
+//! POST                 /v1/cluster/evict  {"member": "n3"} removes a member that is down
 //! GET POST             /v1/repairs      what repair does; {"peer": "n2"} begins a session now
 //! GET POST             /v1/drills       {"isolate": "30s"} cuts the node off from the others
 //! GET                  /metrics         counters and gauges, for Prometheus
@@ -31,7 +33,7 @@
 //! | `bad-percent-encoding` | 400 | a `%` without two hexadecimal digits, in path or query |
 //! | `unknown-parameter` | 400 | a query parameter not known here; the known ones are named |
 //! | `duplicate-parameter` | 400 | a query parameter given twice |
-//! | `bad-parameter` | 400 | a value it cannot have: `siblings`, or an over-long `prefix`, `start` |
+//! | `bad-parameter` | 400 | a value it cannot have: `siblings`, `add`, or an over-long `prefix`, `start` |
 //! | `bad-limit` | 400 | `limit` is no number from 1 to 1,000 |
 //! | `bad-context` | 400 | a context token of another key or cluster, or a forged one |
 //! | `bad-ttl` | 400 | `ttl` is no duration with its unit, or not from 1 ms to 100 years |
@@ -48,6 +50,11 @@
 //! | `request-timeout` | 408 | the body came too slowly |
 //! | `member-down` | 409 | the member to repair with does not answer |
 //! | `not-a-peer` | 409 | the member to repair with is the node itself |
+//! | `last-member` | 409 | the last member would leave, or be removed |
+//! | `nobody-stays` | 409 | all other members are leaving, too |
+//! | `oneself` | 409 | a node is to evict itself; it leaves instead |
+//! | `member-answers` | 409 | the member to evict answers |
+//! | `no-majority` | 409 | too few members promise to remove the member |
 //! | `too-many-siblings` | 409 | the write would leave more siblings than the limit |
 //! | `context-too-large` | 409 | the write would leave a context of too many components |
 //! | `value-too-large` | 413 | over the limit: said before the body is read, or where it passes it |
@@ -58,7 +65,7 @@
 //! | `headers-too-large` | 431 | headers over 32 KiB |
 //! | `internal` | 500 | a defect; the log says more |
 //! | `unsupported-condition` | 501 | If-Match and the like on a write |
-//! | `not-ready` | 503 | not joined yet, behind, or stopping; with `Retry-After` |
+//! | `not-ready` | 503 | not joined yet, behind, leaving, or stopping; with `Retry-After` |
 //! | `writes-stopped` | 503 | the node's disk failed |
 //! | `overloaded` | 503 | too many requests at once; with `Retry-After` |
 //! | `timed-out` | 503 | not done in time; with `Retry-After` |
@@ -80,6 +87,7 @@ mod forgetting_view;
 mod headers;
 mod kv;
 mod list;
+mod membership;
 mod metrics;
 mod problem;
 mod repair_view;
@@ -93,8 +101,9 @@ mod view;
 
 pub use app::{RouterOptions, router};
 pub use damage_view::DamageView;
-pub use error::ServiceError;
+pub use error::{ActRefused, ServiceError};
 pub use forgetting_view::{ForgettingView, WaitingView, WaitsView};
+pub use membership::{EvictView, LeaveState, LeaveView};
 pub use problem::{PROBLEM_TYPE_PREFIX, ProblemKind};
 pub use repair_view::{
     Brake, DrillsView, GovernorView, RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairsView,

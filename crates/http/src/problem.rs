@@ -8,7 +8,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::error::ServiceError;
+use crate::error::{ActRefused, ServiceError};
 
 /// What every problem's `type` begins with; the rest is [`ProblemKind::slug`].
 pub const PROBLEM_TYPE_PREFIX: &str = "urn:mangrove:problem:";
@@ -91,6 +91,16 @@ kinds! {
     MemberDown CONFLICT "member-down" "The member is down";
     /// The member to repair with is the node itself.
     NotAPeer CONFLICT "not-a-peer" "A node has no session with itself";
+    /// The node to leave or to be removed is the last member.
+    LastMember CONFLICT "last-member" "The last member of the cluster";
+    /// All other members are leaving, too.
+    NobodyStays CONFLICT "nobody-stays" "Every member is leaving";
+    /// The member to be removed is the node that is asked.
+    Oneself CONFLICT "oneself" "A node does not evict itself";
+    /// The member to be removed answers.
+    MemberAnswers CONFLICT "member-answers" "The member answers";
+    /// Too few members promise a removal.
+    NoMajority CONFLICT "no-majority" "Too few members promise it";
     /// The write would leave too many siblings.
     TooManySiblings CONFLICT "too-many-siblings" "Too many siblings";
     /// The write would leave a context of too many components.
@@ -228,6 +238,7 @@ impl From<ServiceError> for Problem {
             | ServiceError::NotAPeer { .. }
             | ServiceError::MemberDown { .. }
             | ServiceError::DrillsNotAllowed => about_members(&error),
+            ServiceError::ActRefused { why, detail } => Problem::new(act_refused(why), detail),
             ServiceError::Timeout { reason } => Problem::passing(
                 Kind::Timeout,
                 format!(
@@ -267,6 +278,16 @@ fn about_members(error: &ServiceError) -> Problem {
             "This node takes no drills. Start it with --allow-drills where people practise, not where strangers \
              reach its HTTP port.",
         ),
+    }
+}
+
+fn act_refused(why: ActRefused) -> ProblemKind {
+    match why {
+        ActRefused::LastMember => ProblemKind::LastMember,
+        ActRefused::NobodyStays => ProblemKind::NobodyStays,
+        ActRefused::Oneself => ProblemKind::Oneself,
+        ActRefused::MemberAnswers => ProblemKind::MemberAnswers,
+        ActRefused::NoMajority => ProblemKind::NoMajority,
     }
 }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use model::{Dot, Key};
 
 use crate::error::ServiceError;
+use crate::membership::{EvictView, LeaveView};
 use crate::repair_view::{DrillsView, RepairBegun, RepairsView};
 use crate::view::{ClusterView, Readiness};
 
@@ -58,6 +59,24 @@ pub trait Service: Send + Sync + 'static {
     /// [`ServiceError::NotReady`], [`ServiceError::Stopped`] or [`ServiceError::Internal`].
     fn repair(&self, peer: String) -> impl Future<Output = Result<RepairBegun, ServiceError>> + Send;
 
+    /// Has this node leave its cluster, by `force` at once and handing nothing over. Answers once it has left, or after
+    /// some seconds while it goes on; asked again, how far it is.
+    ///
+    /// # Errors
+    /// [`ServiceError::ActRefused`], [`ServiceError::NotReady`] or [`ServiceError::Internal`]; nothing has changed.
+    fn leave(&self, force: bool) -> impl Future<Output = Result<LeaveView, ServiceError>> + Send;
+
+    /// Removes a member of this name or id for ever, by `force` without asking the others. Answers once that is done or
+    /// given up.
+    ///
+    /// # Errors
+    /// As [`Service::leave`], and [`ServiceError::NoSuchMember`].
+    fn evict(
+        &self,
+        member: String,
+        force: bool,
+    ) -> impl Future<Output = Result<EvictView, ServiceError>> + Send;
+
     /// The drills that run. Answers also while the node is not ready.
     fn drills(&self) -> DrillsView;
 
@@ -103,6 +122,8 @@ pub struct PutRequest {
     /// The context token as sent (printable ASCII, not opened yet). `None`: replace all that
     /// the coordinator holds.
     pub context: Option<String>,
+    /// Whether it is added beside all that is stored under the key, replacing nothing; then there is no context.
+    pub add: bool,
     /// How long the value is to live; of any length, it was only read. `None`: it stays.
     pub ttl: Option<Duration>,
 }

@@ -82,6 +82,8 @@ pub struct MemberView {
     pub name: String,
     /// Whether it answers.
     pub liveness: Liveness,
+    /// Whether it is leaving the cluster.
+    pub leaving: bool,
     /// Its root as last heard; null when never.
     pub root: Option<String>,
     /// When it was last proven identical to the answering node, in milliseconds since 1970;

@@ -6,14 +6,17 @@ mod dev;
 mod drill;
 mod endpoint;
 mod error;
+mod evict;
 mod get;
 mod health;
 mod import;
 mod keys;
+mod leave;
 mod list;
 mod members;
 mod output;
 mod put;
+mod quarantine;
 mod repair;
 mod repairs;
 mod serve;
@@ -47,9 +50,12 @@ enum Command {
     List(list::List),
     Status(status::Status),
     Members(members::Members),
+    Leave(leave::Leave),
+    Evict(evict::Evict),
     Repairs(repairs::Repairs),
     Repair(repair::Repair),
     Drill(drill::Drill),
+    Quarantine(quarantine::Quarantine),
     Import(import::Import),
     Bench(bench::Bench),
     Simulate(simulate::Simulate),
@@ -94,9 +100,12 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::List(arguments) => list::run(arguments).await,
         Command::Status(arguments) => status::run(arguments).await,
         Command::Members(arguments) => members::run(arguments).await,
+        Command::Leave(arguments) => leave::run(arguments).await,
+        Command::Evict(arguments) => evict::run(arguments).await,
         Command::Repairs(arguments) => repairs::run(arguments).await,
         Command::Repair(arguments) => repair::run(arguments).await,
         Command::Drill(arguments) => drill::run(arguments).await,
+        Command::Quarantine(arguments) => quarantine::run(arguments).await,
         Command::Import(arguments) => import::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Simulate(arguments) => simulate::run(&arguments),

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod keys;
+mod membership;
 mod metrics;
 mod node_state;
 mod problems;

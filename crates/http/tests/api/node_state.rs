@@ -39,12 +39,12 @@ async fn the_cluster_is_told_in_the_names_of_the_api() {
             },
             "members": [
                 {
-                    "id": "0000000000000001", "name": "a", "liveness": "alive", "root": "abcd",
+                    "id": "0000000000000001", "name": "a", "liveness": "alive", "leaving": false, "root": "abcd",
                     "last_identical": "2023-11-14T22:13:20.123Z", "clock_ahead_ms": 0, "repair": null,
                     "http": null, "gossip": "127.0.0.1:7711",
                 },
                 {
-                    "id": "0000000000000002", "name": "b", "liveness": "suspect", "root": null,
+                    "id": "0000000000000002", "name": "b", "liveness": "suspect", "leaving": true, "root": null,
                     "last_identical": null, "clock_ahead_ms": 7_500, "repair": "running",
                     "http": null, "gossip": "127.0.0.1:7711",
                 },

@@ -71,7 +71,7 @@ fn said(drills: &Drills, time: Duration) -> String {
 }
 
 /// The node of this name or id: an endpoint that is it, or the address under which the members know it.
-async fn find(endpoints: &Endpoints, wanted: &str) -> Result<Remote, CliError> {
+pub(super) async fn find(endpoints: &Endpoints, wanted: &str) -> Result<Remote, CliError> {
     let mut heard: Option<ClusterView> = None;
     let mut failed = CliError::Refused("no --endpoint is given".to_owned());
     for remote in endpoints.each()? {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use client::{
-    Client, ClientOptions, ClusterView, Drills, Error, Page, PutOptions, Read, RepairBegun, Repairs,
-    Siblings, Written,
+    Client, ClientOptions, ClusterView, Drills, Error, Evicted, Leave, Page, PutOptions, Read, RepairBegun,
+    Repairs, Siblings, Written,
 };
 use model::Key;
 
@@ -126,6 +126,16 @@ impl Remote {
     /// Begins a session with a member of this name or id.
     pub(crate) async fn repair(&self, peer: &str) -> Result<RepairBegun, CliError> {
         self.client.repair(peer).await.map_err(explained_write)
+    }
+
+    /// Has the node leave its cluster, or goes on with it.
+    pub(crate) async fn leave(&self, force: bool) -> Result<Leave, CliError> {
+        self.client.leave(force).await.map_err(explained_write)
+    }
+
+    /// Removes a member of this name or id for ever.
+    pub(crate) async fn evict(&self, member: &str, force: bool) -> Result<Evicted, CliError> {
+        self.client.evict(member, force).await.map_err(explained_write)
     }
 
     /// Whether the node may be cut off from the others, and whether it is.

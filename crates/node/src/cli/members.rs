@@ -37,7 +37,7 @@ fn text(screen: Screen, rows: &[Row]) -> String {
         let texts = [
             row.name.clone(),
             row.id.clone(),
-            row.liveness.clone(),
+            if row.leaving { format!("{}, leaving", row.liveness) } else { row.liveness.clone() },
             row.http.clone().unwrap_or_else(unknown),
             row.gossip.clone().unwrap_or_else(unknown),
         ];

@@ -1,6 +1,6 @@
 //! Output for people on a terminal (tables, colour) and plain lines where it is piped.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -127,6 +127,30 @@ pub(crate) fn print_json(document: &impl Serialize) -> Result<(), CliError> {
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
+
+/// Asks a person on a terminal whether that is to be done, unless they have said `--yes`. Where nobody can be asked it is
+/// done, or, if `must_say`, refused.
+pub(crate) fn confirm(yes: bool, must_say: bool, what: &str) -> Result<(), CliError> {
+    if yes {
+        return Ok(());
+    }
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        let refused = || CliError::Refused(format!("{what}: say --yes, since nobody can be asked here"));
+        return if must_say { Err(refused()) } else { Ok(()) };
+    }
+    let _ = write!(io::stderr().lock(), "{what}. Go on? [y/N] ");
+    let mut answer = String::new();
+    // An answer that cannot be read is none.
+    let _ = stdin.lock().take(ANSWER_BYTES_MAX).read_line(&mut answer);
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(CliError::Refused("nothing was done".to_owned())),
+    }
+}
+
+/// The longest answer to a question that is read.
+const ANSWER_BYTES_MAX: u64 = 64;
 
 /// A number of bytes for people: `1.5 MiB`.
 pub(crate) fn bytes_shown(bytes: u64) -> String {

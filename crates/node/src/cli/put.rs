@@ -70,7 +70,7 @@ pub(crate) async fn run(arguments: Put) -> Result<(), CliError> {
     };
     let bytes = value.len();
     let (content_type, context, ttl) = (arguments.content_type, arguments.context, arguments.ttl);
-    let options = PutOptions { content_type, context, ttl };
+    let options = PutOptions { content_type, context, ttl, add: false };
     let written = remote.put(&key, value, &options).await?;
     if arguments.json {
         let (siblings, expires) = (written.siblings, written.expires);

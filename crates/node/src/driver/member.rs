@@ -17,6 +17,7 @@ use super::clock::SharedClock;
 use super::damage::Damage;
 use super::drill::{DrillRefused, Drills};
 use super::news::News;
+use super::operator::Operators;
 use super::requests::Requests;
 use super::scrub::Scrubbing;
 
@@ -48,6 +49,8 @@ pub struct Member {
     pub status: watch::Receiver<Status>,
     /// The clients' writes under way.
     pub writes: Writes,
+    /// Operators that wait for an answer.
+    pub operators: Operators,
     /// The search for damage.
     pub scrubbing: Scrubbing,
 }

@@ -8,8 +8,10 @@
 //! | `drill` | holding the node apart, to practise |
 //! | `looking` | a node without a cluster finds one |
 //! | `member` | what the node is at the moment |
+//! | `membership` | leaving and evicting, in words |
 //! | `news` | clients' writes on their way to the protocol |
 //! | `opening` | the store, whatever state its folder is in |
+//! | `operator` | operators that wait for the protocol's answer |
 //! | `protocol` | the thread that runs the protocol |
 //! | `greeting` | a member asks its seeds whether they are of its cluster |
 //! | `limits` | connections, by the files that may be open |
@@ -27,8 +29,10 @@ mod greeting;
 mod limits;
 mod looking;
 mod member;
+mod membership;
 mod news;
 mod opening;
+mod operator;
 mod protocol;
 mod repairs;
 mod requests;
@@ -268,6 +272,7 @@ impl Node {
             news: news::News::default(),
             status: seen,
             writes: Writes::default(),
+            operators: Default::default(),
             scrubbing,
         });
         scrub::Scrubbing::begin(&member)?;
@@ -285,8 +290,6 @@ impl Node {
             replies: BTreeMap::new(),
             left: false,
         };
-        self.present.set_member(Arc::clone(&member));
-        damage::Damage::follow(&self.present, &member);
         self.run_protocol(protocol, first, inbox, mailbox, with_data, tokens).await
     }
 
@@ -309,6 +312,8 @@ impl Node {
         (shutdown, draining): (&CancellationToken, &CancellationToken),
     ) -> Result<Ended, Fatal> {
         let member = Arc::clone(&protocol.member);
+        self.present.set_member(Arc::clone(&member));
+        damage::Damage::follow(&self.present, &member);
         let stop = CancellationToken::new();
         let taken = std::mem::replace(inbox, Inbox::closed());
         let (tell, mut told) = oneshot::channel();

@@ -127,8 +127,7 @@ impl Protocol {
                         reply.send(answer);
                     }
                 }
-                // Nobody can ask yet.
-                Action::Answer { .. } => {}
+                Action::Answer { reply, answer } => self.member.operators.answer(reply, answer),
                 Action::CloseWrites => self.close_writes(tell.clone()),
                 Action::Left => self.left = true,
                 Action::Merge { op, entries } => {

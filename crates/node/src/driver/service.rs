@@ -14,15 +14,16 @@ use gossip::core::{Event, MemberStatus, Serving, Status};
 use gossip::liveness::LivenessState;
 use gossip::stability::Cause;
 use http_api::{
-    ClusterView, DeleteRequest, Deleted, DrillsView, ForgettingView, Limits, ListItem, ListPage, ListRequest,
-    Liveness, MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun, RepairView, RepairsView,
-    Service, ServiceError, Version, WaitingView, WaitsView, Written,
+    ClusterView, DeleteRequest, Deleted, DrillsView, EvictView, ForgettingView, LeaveView, Limits, ListItem,
+    ListPage, ListRequest, Liveness, MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun,
+    RepairView, RepairsView, Service, ServiceError, Version, WaitingView, WaitsView, Written,
 };
 use model::{Context, Dot, Entry, Hlc, Key, NodeId, Sibling, context_token};
 use storage::{Marks, StoreError, UpdateError, Waiting};
 
 use super::clock::wall_ms;
 use super::member::{Member, Present};
+use super::membership::waiting;
 
 /// The node as the HTTP API sees it.
 #[derive(Clone)]
@@ -191,8 +192,11 @@ impl Member {
 
 impl Service for NodeService {
     async fn put(&self, request: PutRequest) -> Result<Written, ServiceError> {
-        let PutRequest { key, value, content_type, context, ttl } = request;
+        let PutRequest { key, value, content_type, context, add, ttl } = request;
+        // Whoever adds has seen nothing, and so replaces nothing.
+        let nothing = add.then(Context::default);
         let fold = |held: Entry, seen: Option<&Context>, Stamp { dot, marks, limits }: Stamp<'_>| {
+            let seen = nothing.as_ref().or(seen);
             let expiry = coordinator::expiry(ttl, dot.hlc, marks.horizon, limits.rules)?;
             let new = NewValue { value: Bytes::clone(&value), content_type: content_type.clone(), expiry };
             coordinator::put(held, seen, dot, new, marks.watermark, limits).map(Some)
@@ -268,6 +272,14 @@ impl Service for NodeService {
         member.repair_with(&peer).await
     }
 
+    async fn leave(&self, force: bool) -> Result<LeaveView, ServiceError> {
+        self.present.member().ok_or_else(|| self.not_ready())?.leave(force).await
+    }
+
+    async fn evict(&self, member: String, force: bool) -> Result<EvictView, ServiceError> {
+        self.present.member().ok_or_else(|| self.not_ready())?.evict(&member, force).await
+    }
+
     fn drills(&self) -> DrillsView {
         self.present.drills_view()
     }
@@ -305,11 +317,9 @@ impl Present {
         match &status.serving {
             Serving::Yes => None,
             Serving::Behind => Some(why_behind(&status, self.damage.unhealed())),
-            Serving::Leaving => Some("this node is leaving the cluster, and takes no writes any more".into()),
-            Serving::Removed if status.leaving.is_some() => Some("this node has left the cluster".into()),
-            Serving::Removed => Some(
-                "this node was removed from the cluster: its data directory is kept; start it with an empty one to join anew".into(),
-            ),
+            Serving::Leaving => Some(waiting(&status).1),
+            Serving::Removed if status.leaving.is_some() => Some(waiting(&status).1),
+            Serving::Removed => Some(removed(&status)),
             Serving::Stopped(reason) => Some(format!("the store has stopped: {reason}")),
             Serving::Stopping => Some("stopping".into()),
         }
@@ -359,6 +369,18 @@ impl Present {
     }
 }
 
+fn removed(status: &Status) -> String {
+    let kept = match status.forgetting.quarantined {
+        0 => String::new(),
+        values => format!(
+            " {values} values that no other member is known to have are in its file quarantine (mangrove quarantine list)."
+        ),
+    };
+    format!(
+        "this node was removed from the cluster, and serves nothing. Its data directory is kept; start it with an empty one to join anew.{kept}"
+    )
+}
+
 fn why_behind(status: &Status, damage: Option<String>) -> String {
     let why = match (status.forgetting.behind, damage) {
         (None | Some(Cause::Joined), _) => "joined, and behind".to_owned(),
@@ -404,6 +426,7 @@ fn member_view(member: &MemberStatus, status: &Status, own_root: &str) -> Member
             LivenessState::Suspect => Liveness::Suspect,
             LivenessState::Down => Liveness::Down,
         },
+        leaving: member.leaving,
         root: if own { Some(own_root.to_owned()) } else { member.root.as_ref().map(|root| hex(root)) },
         // A node is identical to itself as of the moment it is asked.
         last_identical: if own { Some(wall_ms()) } else { member.last_identical_ms },

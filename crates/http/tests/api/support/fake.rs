@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_api::{
-    Brake, ClusterView, DamageView, DeleteRequest, Deleted, DrillsView, ForgettingView, GovernorView, Limits,
-    ListItem, ListPage, ListRequest, Liveness, MemberView, NodeView, PutRequest, Read, Readiness,
-    RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairView, RepairsView, ScrubView, Service,
-    ServiceError, SessionView, TotalsView, Version, WaitingView, WaitsView, Written,
+    ActRefused, Brake, ClusterView, DamageView, DeleteRequest, Deleted, DrillsView, EvictView,
+    ForgettingView, GovernorView, LeaveState, LeaveView, Limits, ListItem, ListPage, ListRequest, Liveness,
+    MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun, RepairMethod, RepairOutcome, RepairPhase,
+    RepairView, RepairsView, ScrubView, Service, ServiceError, SessionView, TotalsView, Version, WaitingView,
+    WaitsView, Written,
 };
 use model::{ClusterId, Dot, Hlc, Key, NodeId, WriterId};
 
@@ -124,7 +125,9 @@ impl Service for Fake {
         if request.ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(ServiceError::BadTtl { reason: "a value cannot live for 0s".into() });
         }
-        state.replace(&request.key, request.context)?;
+        if !request.add {
+            state.replace(&request.key, request.context)?;
+        }
         let version = state.version(request.value, request.content_type, request.ttl);
         let (etag, expires_ms) = (version.etag.clone(), version.expires_ms);
         let token = state.token(&request.key);
@@ -175,6 +178,7 @@ impl Service for Fake {
             id: NodeId(id),
             name: name.into(),
             liveness,
+            leaving: name == "b",
             root: last_identical.map(|_| "abcd".into()),
             last_identical,
             clock_ahead_ms: if id == 2 { 7_500 } else { 0 },
@@ -272,6 +276,37 @@ impl Service for Fake {
             "c" => Err(ServiceError::MemberDown { name: peer }),
             _ => Err(ServiceError::NoSuchMember { name: peer, members: vec!["a".into(), "b".into()] }),
         }
+    }
+
+    async fn leave(&self, force: bool) -> Result<LeaveView, ServiceError> {
+        self.enter().await?;
+        let detail = "It waits for b to answer.".to_owned();
+        let view = |state| LeaveView {
+            node: "a".into(),
+            node_id: NodeId(1),
+            state,
+            detail,
+            waits_for: vec!["b".into()],
+            keys_alone: Some(7),
+        };
+        Ok(view(if force { LeaveState::Left } else { LeaveState::Leaving }))
+    }
+
+    async fn evict(&self, member: String, force: bool) -> Result<EvictView, ServiceError> {
+        self.enter().await?;
+        if !force {
+            let detail = format!("{member} answers. Stop it first.");
+            return Err(ServiceError::ActRefused { why: ActRefused::MemberAnswers, detail });
+        }
+        Ok(EvictView {
+            member,
+            member_id: NodeId(2),
+            forced: true,
+            promised: None,
+            needed: None,
+            last_identical: Some(1_700_000_000_000),
+            detail: "It is gone.".into(),
+        })
     }
 
     fn drills(&self) -> DrillsView {

@@ -9,6 +9,8 @@ pub(crate) struct Row {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) liveness: String,
+    /// Whether it is leaving the cluster.
+    pub(crate) leaving: bool,
     /// Whether it answered: then keys, tombstones and root are its own word.
     pub(crate) answered: bool,
     /// Whether it serves reads and writes, in its own word.
@@ -45,6 +47,7 @@ impl Row {
             id: member.id.to_string(),
             name: member.name.clone(),
             liveness: liveness(member.liveness).to_owned(),
+            leaving: member.leaving,
             answered: false,
             ready: None,
             reason: None,
@@ -70,6 +73,7 @@ impl Row {
             id: asked.id.to_string(),
             name: asked.name.clone(),
             liveness: "not joined".to_owned(),
+            leaving: false,
             answered: false,
             ready: None,
             reason: None,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::super::output::{Colour, Coloured, Screen, harmless};
+use super::super::output::{Colour, Coloured, Screen, bytes_shown, harmless};
 use super::row::Row;
 
 /// How many characters of a root people are shown; `--json` has it whole.
@@ -82,11 +82,18 @@ impl Report {
             return None;
         }
         let seen = waits.since.as_deref().map_or_else(|| "never".to_owned(), |since_| since(since_, now));
-        let kept = asked.tombstones.unwrap_or(0);
+        let kept = forgetting.waiting.tombstones;
+        let bytes = bytes_shown(forgetting.waiting.tombstone_bytes);
+        let name = harmless(&waits.name);
+        let is_down = |row: &Row| row.id == waits.id.to_string() && row.liveness == "down";
+        let end = if self.members.iter().any(is_down) {
+            format!("; if it will not come back, this ends the waiting: mangrove evict {name}")
+        } else {
+            String::new()
+        };
         Some(format!(
-            "deletes are forgotten up to {}; {kept} tombstones wait for {}, last heard of {seen}",
+            "deletes are forgotten up to {}; {kept} tombstones ({bytes}) wait for {name}, last heard of {seen}{end}",
             forgetting.watermark.as_deref().map_or_else(|| "?".to_owned(), |at| since(at, now)),
-            harmless(&waits.name),
         ))
     }
 
@@ -147,6 +154,9 @@ impl Row {
         vec![
             Coloured::plain(name),
             match self.ready {
+                _ if self.leaving => {
+                    Coloured::of(Colour::Yellow, format!("{}, leaving", harmless(&self.liveness)))
+                }
                 Some(false) => Coloured::of(Colour::Red, format!("{}, not ready", harmless(&self.liveness))),
                 _ => Coloured::of(liveness, harmless(&self.liveness)),
             },
@@ -235,6 +245,7 @@ mod tests {
             id: format!("id-{name}"),
             name: name.to_owned(),
             liveness: "alive".to_owned(),
+            leaving: false,
             answered: true,
             ready: Some(true),
             reason: None,
@@ -299,6 +310,21 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_leaving_shows_as_such() {
+        let leaving = Row {
+            leaving: true,
+            ready: Some(false),
+            reason: Some("n2 is leaving.".into()),
+            ..row("n2", ROOT)
+        };
+        let text = Report::new(Some("c".into()), vec![row("n1", ROOT), leaving]).text(Screen::PLAIN, now());
+        assert!(
+            text.contains("alive, leaving") && text.ends_with("n2 is not ready: n2 is leaving.\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn for_whom_deletes_wait_is_said_once_it_is_long() {
         let waits_for = client::WaitsFor {
             id: "0000000000000003".parse().unwrap(),
@@ -309,13 +335,23 @@ mod tests {
             watermark: Some("2026-01-02T02:44:00Z".into()),
             watermark_lag_ms: Some(1_208_000),
             waits_for: Some(waits_for),
+            waiting: client::WaitingTombstones {
+                tombstones: 7,
+                tombstone_bytes: 1_536,
+                ..client::WaitingTombstones::default()
+            },
             ..client::Forgetting::default()
         };
-        let asked = Row { tombstones: Some(7), forgetting: Some(forgetting.clone()), ..row("n1", ROOT) };
-        let text = Report::new(Some("c".into()), vec![asked, row("n2", ROOT)]).text(Screen::PLAIN, now());
-        let said = "deletes are forgotten up to 20 min ago (2026-01-02T02:44:00Z); 7 tombstones wait for n3, \
-                    last heard of 20 min ago (2026-01-02T02:44:05Z)\n";
-        assert!(text.ends_with(said), "{text}");
+        let asked = || Row { forgetting: Some(forgetting.clone()), ..row("n1", ROOT) };
+        let text = Report::new(Some("c".into()), vec![asked(), row("n2", ROOT)]).text(Screen::PLAIN, now());
+        let said = "deletes are forgotten up to 20 min ago (2026-01-02T02:44:00Z); 7 tombstones (1.5 KiB) wait for n3, \
+                    last heard of 20 min ago (2026-01-02T02:44:05Z)";
+        assert!(text.ends_with(&format!("{said}\n")), "{text}");
+        // And how that ends, where it is down.
+        let down = Row { id: "0000000000000003".into(), liveness: "down".into(), ..row("n3", ROOT) };
+        let text = Report::new(Some("c".into()), vec![asked(), down]).text(Screen::PLAIN, now());
+        let end = "; if it will not come back, this ends the waiting: mangrove evict n3\n";
+        assert!(text.ends_with(&format!("{said}{end}")), "{text}");
         let soon = client::Forgetting { watermark_lag_ms: Some(40_000), ..forgetting };
         let asked = Row { forgetting: Some(soon), ..row("n1", ROOT) };
         let text = Report::new(Some("c".into()), vec![asked]).text(Screen::PLAIN, now());

@@ -1,0 +1,227 @@
+//! What an operator does about who belongs: this node leaves, another member is removed. Made of what the protocol
+//! answers, in words that say what would be lost and what to do.
+
+use std::time::Duration;
+
+use gossip::core::{
+    Answered, Event, EvictRefusal, Evicted, Known, LeaveRefusal, LeavingStatus, Serving, Status,
+};
+use gossip::liveness::LivenessState;
+use http_api::{ActRefused, EvictView, LeaveState, LeaveView, ServiceError};
+use model::NodeId;
+use storage::{Store, StoreError};
+
+use super::member::Member;
+
+/// How long a request to leave waits for the end; then it answers how far it is.
+const LEFT_WITHIN: Duration = Duration::from_secs(10);
+/// What is read of the store in one step, to count what nobody else is known to hold.
+const BYTES_A_STEP: usize = 1 << 20;
+const ROWS_A_STEP: usize = 1_024;
+
+impl Member {
+    /// This node leaves its cluster, or goes on leaving. Answers once it has left, or after some seconds.
+    pub async fn leave(&self, force: bool) -> Result<LeaveView, ServiceError> {
+        // Before, since nothing is known of the others afterwards.
+        let known = self.status.borrow().known;
+        let alone = if force { self.keys_alone(known).await? } else { None };
+        let request = |reply| Event::LeaveWanted { reply, force };
+        match self.operators.ask(&self.events, request).await {
+            Some(Answered::Leave(Ok(()))) => {}
+            Some(Answered::Leave(Err(refusal))) => return Err(self.leave_refused(refusal)),
+            _ => return Err(busy()),
+        }
+        let mut status = self.status.clone();
+        let left = status.wait_for(|status| status.leaving == Some(LeavingStatus::Left));
+        let _ = tokio::time::timeout(LEFT_WITHIN, left).await;
+        let status = self.status.borrow().clone();
+        let left = status.leaving == Some(LeavingStatus::Left);
+        let alone = if left || force { alone } else { self.keys_alone(status.known).await? };
+        Ok(leave_view(&status, alone))
+    }
+
+    fn leave_refused(&self, refusal: LeaveRefusal) -> ServiceError {
+        let why = match refusal {
+            LeaveRefusal::LastMember => ActRefused::LastMember,
+            LeaveRefusal::NobodyStays => ActRefused::NobodyStays,
+            LeaveRefusal::NotAMember | LeaveRefusal::NotReady => {
+                return ServiceError::NotReady { reason: refusal.to_string() };
+            }
+        };
+        let keys = self.store.counts().keys;
+        let detail = format!(
+            "{refusal}. Its {keys} keys would be kept in its data directory and be served by nobody. Let another node \
+             join first; or force it (mangrove leave --force), which puts them into a quarantine file there."
+        );
+        ServiceError::ActRefused { why, detail }
+    }
+
+    /// How many keys have values that no other member is known to hold.
+    async fn keys_alone(&self, known: Known) -> Result<Option<u64>, ServiceError> {
+        let store = self.store.clone();
+        let counted = tokio::task::spawn_blocking(move || keys_alone(&store, known)).await;
+        let counted = counted.map_err(|error| ServiceError::Internal { reason: error.to_string() })?;
+        // A store that has stopped cannot be counted; to leave it is all the more reason.
+        Ok(counted.ok())
+    }
+
+    /// Removes the member of this name or id for ever.
+    pub async fn evict(&self, wanted: &str, force: bool) -> Result<EvictView, ServiceError> {
+        let (target, name) = self.find(wanted)?;
+        let request = |reply| Event::EvictWanted { reply, target, force };
+        match self.operators.ask(&self.events, request).await {
+            Some(Answered::Evict(Ok(evicted))) => Ok(evict_view(target, name, force, &evicted)),
+            Some(Answered::Evict(Err(refusal))) => Err(self.evict_refused(&name, &refusal)),
+            _ => Err(busy()),
+        }
+    }
+
+    fn find(&self, wanted: &str) -> Result<(NodeId, String), ServiceError> {
+        let status = self.status.borrow();
+        let is_wanted = |name: &str, id: NodeId| name == wanted || id.to_string() == wanted;
+        let found = status.members.iter().find(|member| is_wanted(&member.name, member.id));
+        found.map(|member| (member.id, member.name.clone())).ok_or_else(|| ServiceError::NoSuchMember {
+            name: wanted.to_owned(),
+            members: status.members.iter().map(|member| member.name.clone()).collect(),
+        })
+    }
+
+    fn evict_refused(&self, name: &str, refusal: &EvictRefusal) -> ServiceError {
+        let alone = self.status.borrow().members.len() == 1;
+        let refused = |why, detail| ServiceError::ActRefused { why, detail };
+        let forced = format!(
+            "Forced (--force), it is removed without asking anybody: what {name} took and told nobody is then lost to the \
+             others, and stays in its data directory; if it comes back it puts that into a quarantine file and serves \
+             nothing"
+        );
+        match refusal {
+            EvictRefusal::NotReady | EvictRefusal::Behind => {
+                ServiceError::NotReady { reason: refusal.to_string() }
+            }
+            EvictRefusal::NotAMember => {
+                ServiceError::NoSuchMember { name: name.to_owned(), members: Vec::new() }
+            }
+            EvictRefusal::Oneself if alone => self.leave_refused(LeaveRefusal::LastMember),
+            EvictRefusal::Oneself => refused(
+                ActRefused::Oneself,
+                format!(
+                    "{name} is this node itself. Have it leave (mangrove leave), which hands over what it holds."
+                ),
+            ),
+            EvictRefusal::Answers => refused(
+                ActRefused::MemberAnswers,
+                format!(
+                    "{name} answers, or was not looked for long enough. Have it leave (mangrove leave), or stop it first \
+                     and ask again. {forced}."
+                ),
+            ),
+            EvictRefusal::NoMajority(..) | EvictRefusal::TooFew { .. } | EvictRefusal::Promised(_) => {
+                refused(
+                    ActRefused::NoMajority,
+                    format!(
+                        "{}. More than half of all members must promise it, those that are down counted in, so that two \
+                     halves of a cluster never remove each other. Bring members back, or ask again. {forced}.",
+                        self.why(refusal)
+                    ),
+                )
+            }
+        }
+    }
+
+    /// The refusal, with the names of those who refused.
+    fn why(&self, refusal: &EvictRefusal) -> String {
+        let EvictRefusal::TooFew { refusals, .. } = refusal else { return refusal.to_string() };
+        let status = self.status.borrow();
+        let name = |id: &NodeId| name_of(&status, *id);
+        let whys: Vec<String> = refusals.iter().map(|(id, why)| format!("{}: {why}", name(id))).collect();
+        if whys.is_empty() { refusal.to_string() } else { format!("{refusal} ({})", whys.join("; ")) }
+    }
+}
+
+fn busy() -> ServiceError {
+    ServiceError::NotReady { reason: "this node is stopping, or busy with other operators".into() }
+}
+
+fn name_of(status: &Status, id: NodeId) -> String {
+    let member = status.members.iter().find(|member| member.id == id);
+    member.map_or_else(|| id.to_string(), |member| member.name.clone())
+}
+
+fn keys_alone(store: &Store, known: Known) -> Result<u64, StoreError> {
+    let (mut keys, mut after) = (0, None);
+    loop {
+        let read = store.read_range(after.as_ref(), 0, u64::MAX, BYTES_A_STEP, ROWS_A_STEP)?;
+        let alone = |entry: &model::Entry| entry.siblings().iter().any(|sibling| !known.knows(sibling.dot()));
+        keys += read.rows.iter().filter(|(_, stored)| alone(&stored.entry)).count() as u64;
+        after = read.rows.into_iter().next_back().map(|(key, _)| key);
+        if !read.more {
+            return Ok(keys);
+        }
+    }
+}
+
+fn leave_view(status: &Status, keys_alone: Option<u64>) -> LeaveView {
+    let (waits_for, detail) = waiting(status);
+    let left = status.leaving == Some(LeavingStatus::Left);
+    LeaveView {
+        node: status.name.clone(),
+        node_id: status.node,
+        state: if left { LeaveState::Left } else { LeaveState::Leaving },
+        detail,
+        waits_for,
+        keys_alone,
+    }
+}
+
+/// Whom a node waits for that is leaving, and a sentence of it.
+pub(super) fn waiting(status: &Status) -> (Vec<String>, String) {
+    let others = || status.members.iter().filter(|member| member.id != status.node);
+    let partners: Vec<_> = others().filter(|member| !member.leaving).collect();
+    let names = || partners.iter().map(|member| member.name.clone()).collect::<Vec<_>>();
+    let answers = partners.iter().any(|member| member.state != LivenessState::Down);
+    let still = format!("{} is leaving the cluster, and takes no writes any more", status.name);
+    match status.leaving {
+        None => (Vec::new(), format!("{} is not leaving.", status.name)),
+        Some(LeavingStatus::Left) => (Vec::new(), format!("{} has left the cluster.", status.name)),
+        Some(LeavingStatus::Telling) => (
+            names(),
+            format!("{} has left the cluster, and tells the others until one has heard it.", status.name),
+        ),
+        Some(LeavingStatus::ClosingWrites) => (Vec::new(), format!("{still}; some are still under way.")),
+        Some(LeavingStatus::HandingOver) if matches!(status.serving, Serving::Stopped(_)) => (
+            Vec::new(),
+            format!(
+                "{still}; its store has stopped, so it can hand nothing over. Restart it, or use --force."
+            ),
+        ),
+        Some(LeavingStatus::HandingOver) if partners.is_empty() => {
+            (Vec::new(), format!("{still}; nobody is left to hand over to. Let a node join, or use --force."))
+        }
+        Some(LeavingStatus::HandingOver) if !answers => (
+            names(),
+            format!(
+                "{still}; it waits for one of {} to answer, and goes on by itself then. --force ends the waiting.",
+                names().join(", ")
+            ),
+        ),
+        Some(LeavingStatus::HandingOver) => {
+            (names(), format!("{still}; it hands over what it holds to one of {}.", names().join(", ")))
+        }
+    }
+}
+
+fn evict_view(target: NodeId, name: String, forced: bool, evicted: &Evicted) -> EvictView {
+    let told = evicted.promised;
+    EvictView {
+        detail: format!(
+            "{name} is no member any more, for ever. What it took since it was last proven identical and told nobody is in \
+             its data directory; if it comes back it puts that into a quarantine file and serves nothing."
+        ),
+        member: name,
+        member_id: target,
+        forced,
+        promised: told.map(|tally| tally.promised as u64),
+        needed: told.map(|tally| tally.needed as u64),
+        last_identical: evicted.identical_ms,
+    }
+}
