@@ -271,6 +271,7 @@ impl World {
         let Some(node) = self.hosts.get(&host).and_then(|h| h.member()).map(|member| member.node) else {
             return;
         };
+        let lost = self.lies_under_unknown(host, dot);
         let made = entry.siblings().iter().find(|sibling| sibling.dot() == dot);
         let (hash, expiry) =
             (made.map(|sibling| *sibling.hash()), made.map_or(Expiry::NEVER, Sibling::expiry));
@@ -283,7 +284,7 @@ impl World {
             expiry,
             replaced_by: Vec::new(),
             acknowledged: false,
-            lost: false,
+            lost,
             quarantined: false,
             deleted: false,
         };

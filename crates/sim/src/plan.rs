@@ -58,10 +58,23 @@ impl Plan {
         let core = core(options, &mut rng);
         let setting = Setting { seed, rules: options.rules, network, core };
         let hosts = hosts(count, &mut rng);
-        let ops = ops(count, end, &mut dice.of("clients", (0, 0)));
-        let mut faults = faults(hosts.len() as u16, end, options, &mut dice.of("faults", (0, 0)));
+        let mut ops = ops(count, end, &mut dice.of("clients", (0, 0)));
+        let mut rng = dice.of("faults", (0, 0));
+        let mut faults = faults(hosts.len() as u16, end, options, &mut rng);
+        if count > 2 && rng.random_ratio(1, 6) {
+            faults.extend(two_at_once(count, end, &mut rng));
+            faults.sort_by_key(|(at, _)| *at);
+        }
         faults.extend(acts(hosts.len() as u16, end, &faults, &mut dice.of("acts", (0, 0))));
         faults.sort_by_key(|(at, _)| *at);
+        for (at, fault) in &faults {
+            if let Fault::Rot { host, found, .. } = fault
+                && rng.random_ratio(1, 2)
+            {
+                ops.extend(asking_on(*host, *at + *found, end, &mut rng));
+            }
+        }
+        ops.sort_by_key(|(at, _)| *at);
         Self { setting, hosts, ops, faults, end }
     }
 }
@@ -195,6 +208,31 @@ fn acts(hosts: u16, end: Duration, faults: &[(Duration, Fault)], rng: &mut StdRn
         acts.push((at, Fault::Evict { host, target: *target, force: false }));
     }
     acts
+}
+
+/// Two members are cut off from the others together, and each loses a record: as in one room with the power gone.
+fn two_at_once(count: u16, end: Duration, rng: &mut StdRng) -> Vec<(Duration, Fault)> {
+    let mut hosts: Vec<HostId> = (1..=count).map(HostId).collect();
+    hosts.shuffle(rng);
+    hosts.truncate(2);
+    let at = Duration::from_micros(rng.random_range(1_000_000..end.as_micros() as u64));
+    let mut faults =
+        vec![(at, Fault::Cut { group: hosts.clone(), one_way: false, time: ms(rng, 5_000, 20_000) })];
+    for host in hosts {
+        let (record, bit) = (rng.random_range(0..1_000), rng.random());
+        faults.push((at, Fault::Rot { host, record, bit, found: ms(rng, 1, 100) }));
+    }
+    faults
+}
+
+/// Clients that ask a node again and again for a while, whatever it answers.
+fn asking_on(host: HostId, from: Duration, end: Duration, rng: &mut StdRng) -> Vec<(Duration, Op)> {
+    let one = |number: u64| {
+        let kind = if number.is_multiple_of(5) { OpKind::Put(2_000 + number) } else { OpKind::Get };
+        let op = Op { host, key: rng.random_range(0..8), kind, token: None };
+        (from + Duration::from_millis(4 * number), op)
+    };
+    (0..200).map(one).take_while(|(at, _)| *at < end).collect()
 }
 
 fn ms(rng: &mut impl Rng, from: u64, to: u64) -> Duration {

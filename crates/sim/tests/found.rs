@@ -84,3 +84,20 @@ fn a_member_that_another_knows_of_can_be_filled_by_it() {
     };
     assert_eq!(run(&plan, false).violation, None);
 }
+
+/// Seed 268 with `--restores`: a record rots while its node is stopped, after a stop that lets it begin by its digests alone.
+/// The search for damage comes to it later than faults stop.
+#[test]
+fn what_rots_while_a_node_is_down_is_found_before_all_is_called_well() {
+    let plan = Plan {
+        setting: Setting { seed: 1, ..Setting::default() },
+        hosts: vec![host(1, None, 0), host(2, Some(1), 10), host(3, Some(1), 20)],
+        ops: vec![put(1, 1, 5_000_000)],
+        faults: vec![
+            (ms(10_000), Fault::Restart { host: h(2), off: ms(2_000), moves: false }),
+            (ms(11_000), Fault::Rot { host: h(2), record: 0, bit: 300, found: ms(10) }),
+        ],
+        end: ms(11_500),
+    };
+    assert_eq!(run(&plan, false).violation, None);
+}

@@ -28,6 +28,14 @@ impl World {
         self.judge("dots", found);
     }
 
+    /// Whether a node that was put back to an old backup makes a dot under a watermark that it has not heard of: its
+    /// clock is behind, too. The others take what lies there for long replaced.
+    pub(crate) fn lies_under_unknown(&self, host: HostId, dot: Dot) -> bool {
+        let Some(own) = self.hosts.get(&host).and_then(|host| host.record()) else { return false };
+        let unsure = own.stability.unproven.is_some() && self.ledger.put_back.contains(&own.node);
+        unsure && dot.hlc <= self.watermark_of(own.cluster)
+    }
+
     /// The greatest watermark under which no dot of this host's may lie any more: of the members that count it as one. A
     /// node put back to an old backup knows of no later one before it has met somebody; what it takes until then may be
     /// quarantined.

@@ -7,7 +7,7 @@ use model::{Dot, Key};
 
 use super::acknowledged::on_disk;
 use crate::host::{HostId, context};
-use crate::ledger::Claim;
+use crate::ledger::{Claim, Written};
 use crate::world::World;
 
 impl World {
@@ -61,7 +61,9 @@ impl World {
         let context = context(entry.as_ref());
         let covers = |dot| context.covers(dot);
         let forgotten = |dot| self.ledger.is_forgotten(dot, self.watermark_of(member.cluster), &covers);
-        let unknown = must.iter().find(|dot| !covers(**dot) && !forgotten(**dot));
+        // A floor covers what was lost with its only disk, too.
+        let excused = |dot| self.ledger.dots.get(dot).is_some_and(Written::is_excused);
+        let unknown = must.iter().find(|dot| !covers(**dot) && !forgotten(**dot) && !excused(dot));
         let found = unknown.map_or(Ok(()), |dot| {
             Err(format!("{host} answers for {key} without {dot}, which every member held when it came"))
         });

@@ -30,6 +30,13 @@ impl World {
         let mut goals = None;
         loop {
             self.run_for(LOOK_EVERY)?;
+            // The search for damage goes on where a node was down before.
+            for id in self.hosts.keys().copied().collect::<Vec<_>>() {
+                if self.is_rotten(id, None) {
+                    self.scrub(id);
+                    self.heal_stopped();
+                }
+            }
             let forgotten = |world: &Self, goals: &mut Option<Goals>| {
                 let goals = goals.get_or_insert_with(|| world.goals());
                 if world.config.forgets_deletes { world.is_forgotten_by_all(goals) } else { Ok(()) }

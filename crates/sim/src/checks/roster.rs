@@ -17,7 +17,7 @@ impl World {
             self.ledger.promised.insert((now.node, target, evictor));
         }
         self.ledger.removed.extend(now.roster.removed().map(|(id, _)| id));
-        if now.stability.unproven.is_none() {
+        if now.stability.unproven.is_none() && before.is_some() {
             self.ledger.put_back.remove(&now.node);
         }
         let watermark = self.ledger.watermarks.entry(now.cluster).or_default();

@@ -84,7 +84,8 @@ impl World {
         for of in now.roster.members() {
             let (from, upto) = (before.map_or(Hlc::ZERO, |meta| component(meta, of)), component(now, of));
             // Of a disk that was lost what it once held is not expected.
-            if from >= upto || (of == me && before.is_none()) {
+            let anew = before.is_none() || self.ledger.put_back.contains(&me);
+            if from >= upto || (of == me && anew) {
                 continue;
             }
             let Some(history) = self.ledger.holdings.0.get(&(now.cluster, of)) else { continue };
