@@ -16,7 +16,9 @@
 //! | `anti_entropy` | the sessions |
 //! | `endings` | what becomes of their ends |
 //! | `repairs` | what is remembered of ended ones |
-//! | `forgetting` | summary vectors, watermark, horizon: published, reckoned, used |
+//! | `publishing` | summary vectors: published, told on |
+//! | `forgetting` | watermark and horizon: reckoned, used |
+//! | `standing` | who belongs, who answers, what this node may do |
 //! | `rumors` | spreading and taking news |
 //! | `status` | what people see |
 
@@ -28,8 +30,10 @@ mod forgetting;
 mod joining;
 mod leaving;
 mod membership;
+mod publishing;
 mod repairs;
 mod rumors;
+mod standing;
 mod status;
 mod stranded;
 
@@ -44,11 +48,11 @@ use storage::{Seq, Store};
 
 use crate::clock::Skew;
 use crate::founding::WireVersions;
-use crate::liveness::{Liveness, LivenessConfig, LivenessState};
+use crate::liveness::{Liveness, LivenessConfig};
 use crate::meta::Meta;
 use crate::pace::{Governor, GovernorConfig};
 use crate::roster::{Contact, RosterVersion};
-use crate::rules::{Rule, Rules};
+use crate::rules::Rules;
 use crate::rumor::Rumors;
 use crate::session::{Schedule, Session, SessionConfig, SessionId};
 use crate::time::Now;
@@ -390,40 +394,6 @@ impl Core {
         self.changed = true;
     }
 
-    fn others(&self) -> impl Iterator<Item = NodeId> {
-        let me = self.meta.node;
-        self.meta.roster.members().filter(move |id| *id != me)
-    }
-
-    /// The other members that answer, ascending. Listed anew only once somebody came or went.
-    fn live(&self) -> Arc<[NodeId]> {
-        let list = || self.others().filter(|id| self.liveness.state(*id) != LivenessState::Down).collect();
-        Arc::clone(self.live.get_or_init(list))
-    }
-
-    /// Whether there are so many members that none may do with each of them what costs much.
-    fn is_large(&self) -> bool {
-        self.peers.len() > LARGE
-    }
-
-    fn is_member(&self) -> bool {
-        self.meta.roster.contains(self.meta.node)
-    }
-
-    fn both_members(&self, peer: NodeId) -> bool {
-        self.is_member() && self.meta.roster.contains(peer)
-    }
-
-    fn may_repair(&self) -> bool {
-        self.is_member() && self.stopped.is_none() && !self.stopping
-    }
-
-    /// A node that is behind neither takes, sends nor passes rumors (H27).
-    fn may_spread(&self) -> bool {
-        let knows = self.meta.caught_up || !self.config.rules.hold(Rule::H27);
-        self.may_repair() && knows && self.config.fanout > 0
-    }
-
     fn store_stopped(&mut self, reason: String, env: Env<'_>) {
         if self.stopped.is_none() {
             tracing::error!(%reason, "the store stopped; this node takes no more writes");
@@ -445,9 +415,6 @@ impl Core {
 /// Proofs of identity are put on disk this long after the first unsaved one, at a stop, and whenever the record is
 /// written anyway.
 const EVIDENCE_SAVED_AFTER: Duration = Duration::from_secs(15);
-
-/// More other members than that are a large cluster.
-const LARGE: usize = 64;
 
 /// Members that are down are told this node's roster, and so where it is, this often: heartbeats alone never reach one
 /// that knows a former address.
