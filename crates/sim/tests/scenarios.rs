@@ -5,7 +5,9 @@ use sim::{Rule, Rules, scenarios};
 
 fn shows(rule: Rule) {
     let scenario = scenarios::of(rule).unwrap();
-    for seed in 0..3 {
+    // More of them by hand: SCENARIO_SEEDS=20 cargo test -p mangrove-sim --release --test scenarios
+    let seeds = std::env::var("SCENARIO_SEEDS").map_or(3, |seeds| seeds.parse().unwrap());
+    for seed in 0..seeds {
         let held = scenario.run(seed, Rules::default(), false);
         assert_eq!(held.violation, None, "{rule}, all rules held, seed {seed}");
         let off = scenario.run(seed, Rules::default().without(rule), false);

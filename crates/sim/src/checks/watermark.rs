@@ -24,7 +24,9 @@ impl World {
                 "{host} has a watermark of {to}, above its own stable of {stable}, and is not behind"
             ))
         } else if now.caught_up {
-            let from = if before.caught_up { from } else { Hlc::ZERO };
+            // What a new member has written must be known, too, however long ago.
+            let joined = now.roster.members().any(|id| before.roster.added(id).is_none());
+            let from = if before.caught_up && !joined { from } else { Hlc::ZERO };
             self.knows_all(host, now, (from, to))
         } else {
             Ok(())
@@ -41,7 +43,13 @@ impl World {
         let last = |hlc| Dot { hlc, writer: WriterId(u64::MAX) };
         let between = (Bound::Excluded(last(from)), Bound::Included(last(to)));
         for (dot, written) in self.ledger.dots.range(between) {
-            if !written.acknowledged || written.is_excused() || written.cluster != record.cluster {
+            // Nothing is said of who was let in by a member that is cut off: when it is met it must join anew (H32).
+            let unheard_of = record.roster.added(written.node).is_none();
+            if !written.acknowledged
+                || written.is_excused()
+                || written.cluster != record.cluster
+                || unheard_of
+            {
                 continue;
             }
             let key = &written.key;

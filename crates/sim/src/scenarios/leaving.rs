@@ -74,6 +74,22 @@ impl World {
         member.map_or_else(|| self.stuck("no member runs there"), |member| Ok(member.core.meta().clone()))
     }
 
+    /// Their additions lie under the watermark of each: only then may most of them remove the others.
+    fn all_known(&mut self, hosts: &[HostId]) -> Result<(), Violation> {
+        let known = |world: &Self, host: &HostId| {
+            let meta = world.meta(*host).ok();
+            let knows = |meta: Meta| {
+                let mut adds = meta.roster.members().filter_map(|id| meta.roster.added(id));
+                adds.all(|add| add.at <= meta.stability.watermark)
+            };
+            meta.is_some_and(knows)
+        };
+        if self.until(secs(90), |world| hosts.iter().all(|host| known(world, host)))? {
+            return Ok(());
+        }
+        self.stuck("the watermark does not pass the additions")
+    }
+
     fn has_gone(&self, host: HostId) -> bool {
         self.hosts.get(&host).is_some_and(|host| host.given_up.is_some())
     }
@@ -147,14 +163,16 @@ fn a_node_that_leaves_with_a_write(world: &mut World) -> Result<(), Violation> {
 
 fn a_node_let_in_too_late(world: &mut World) -> Result<(), Violation> {
     world.cluster(3)?;
-    // Until everybody knows of the three: only then may the two remove the third.
-    world.run_for(secs(25))?;
+    world.all_known(&[h(1), h(2), h(3)])?;
     world.inject(&cut(&[1, 4], secs(90)));
     world.join(h(4), "n4", &[h(1)], false);
     world.until_serving(&[h(4)])?;
     world.put_surely(h(4), 1, "under their floors", None)?;
     world.run_for(secs(10))?;
     world.inject(&Fault::Evict { host: h(2), target: h(1), force: false });
+    if !world.until(secs(7), |world| world.has_removed(h(2), h(1)))? {
+        return world.stuck("two of three do not remove the third");
+    }
     let added = world.meta(h(4))?;
     let added = added.roster.added(added.node).map_or(Hlc::MAX, |add| add.at);
     let passed = |world: &World| {
@@ -175,7 +193,7 @@ fn a_node_let_in_too_late(world: &mut World) -> Result<(), Violation> {
 
 fn a_majority_of_newcomers(world: &mut World) -> Result<(), Violation> {
     world.cluster(3)?;
-    world.run_for(secs(30))?;
+    world.all_known(&[h(1), h(2), h(3)])?;
     world.inject(&cut(&[1, 4, 5], secs(40)));
     for id in [4, 5] {
         world.join(h(id), &format!("n{id}"), &[h(1)], false);
