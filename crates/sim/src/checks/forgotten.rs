@@ -35,9 +35,11 @@ impl World {
         let at_work: Vec<(ClusterId, NodeId)> =
             self.serving().map(|(_, _, member)| (member.cluster, member.node)).collect();
         for (_, _, member) in self.serving() {
+            let meta = member.core.meta();
             // One that is gone for good is waited for until somebody evicts it; one that has founded a cluster of its own
-            // after it was let in, too.
-            if member.core.meta().roster.members().any(|id| !at_work.contains(&(member.cluster, id))) {
+            // after it was let in, too. And a node that begins a life alone does not take its own word for everybody's.
+            let gone = meta.roster.members().any(|id| !at_work.contains(&(member.cluster, id)));
+            if gone || (meta.roster.len() == 1 && meta.stability.unproven.is_some()) {
                 goals.remove(&member.cluster);
             }
         }

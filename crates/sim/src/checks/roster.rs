@@ -66,7 +66,8 @@ impl World {
     /// A version names one set of members: what two publish under one version is of the same members.
     fn check_version(&mut self, host: HostId, now: &Meta) {
         let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return };
-        let (version, members) = (member.core.roster_version(), now.roster.version());
+        // Of the core as it is: a record may be of a moment before.
+        let (version, members) = (member.core.roster_version(), member.core.meta().roster.version());
         let known = *self.ledger.versions.entry((now.cluster, version)).or_insert(members);
         let found = if known == members {
             Ok(())

@@ -57,7 +57,8 @@ impl World {
             let covers = |dot| known.covers(dot);
             let is_known = covers(*dot)
                 || self.ledger.is_forgotten(*dot, to, &covers)
-                || self.is_stranded(&record.roster, *dot, written);
+                || self.is_stranded(&record.roster, *dot, written)
+                || self.is_rotten(host, Some(key));
             if !is_known {
                 return Err(format!(
                     "{host} has a watermark of {to} and has not seen {dot} of {key}, written at {}: its next write \
