@@ -63,7 +63,7 @@ pub(crate) struct Disk {
 
 #[derive(Debug)]
 struct Backup {
-    engine: MemoryEngine,
+    engine: Option<MemoryEngine>,
     small: Small,
 }
 
@@ -96,14 +96,14 @@ impl Disk {
 
     /// Puts aside what is on the disk, as a backup that is taken of a running machine sees it.
     pub(crate) fn back_up(&mut self) {
-        let engine = self.engine.as_ref().map(|engine| engine.durable()).unwrap_or_default();
+        let engine = self.engine.as_ref().map(|engine| engine.durable());
         self.backup = Some(Backup { engine, small: self.small.borrow().clone() });
     }
 
     /// Replaces everything by the backup, if there is one.
     pub(crate) fn restore(&mut self) {
         let Some(Backup { engine, small }) = &self.backup else { return };
-        self.engine = Some(Arc::new(engine.durable()));
+        self.engine = engine.as_ref().map(|engine| Arc::new(engine.durable()));
         *self.small.borrow_mut() = small.clone();
     }
 

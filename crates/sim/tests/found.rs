@@ -1,4 +1,4 @@
-//! What random runs found wrong in the checkers themselves, each in a small form.
+//! What random runs found wrong, in the checkers themselves for the most part, each in a small form.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use sim::client::{Op, OpKind};
 use sim::fault::Fault;
 use sim::plan::Plan;
 use sim::run::run;
-use sim::{HostId, HostSettings, Setting};
+use sim::{HostId, HostSettings, Kept, Setting};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -98,6 +98,28 @@ fn what_rots_while_a_node_is_down_is_found_before_all_is_called_well() {
             (ms(11_000), Fault::Rot { host: h(2), record: 0, bit: 300, found: ms(10) }),
         ],
         end: ms(11_500),
+    };
+    assert_eq!(run(&plan, false).violation, None);
+}
+
+/// Seed 3552 with `--forget-deletes`, 787 with `--restores`: two members each lose a record, and come back elsewhere at the
+/// same time. Each asks the other, by its name, where the members are, and neither serves before it has met the other.
+#[test]
+fn two_that_are_behind_and_have_moved_find_each_other() {
+    let moved =
+        |number, off| Fault::Crash { host: h(number), kept: Kept::Nothing, power: true, off, moves: true };
+    let rot = |number| Fault::Rot { host: h(number), record: 0, bit: 300, found: ms(10) };
+    let plan = Plan {
+        setting: Setting { seed: 1, ..Setting::default() },
+        hosts: vec![host(1, Some(2), 10), host(2, None, 0)],
+        ops: vec![put(1, 1, 5_000_000)],
+        faults: vec![
+            (ms(14_000), rot(1)),
+            (ms(14_000), rot(2)),
+            (ms(14_005), moved(1, ms(1_000))),
+            (ms(14_006), moved(2, ms(1_200))),
+        ],
+        end: ms(18_000),
     };
     assert_eq!(run(&plan, false).violation, None);
 }

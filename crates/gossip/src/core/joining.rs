@@ -29,6 +29,11 @@ impl Core {
         if removed && request.cluster.is_some() {
             return self.joined();
         }
+        // A member that asks where the others are merges what it is told. Were it told nothing by those that are behind, two
+        // of them that have moved at one time would never find each other.
+        if self.may_repair() && request.cluster.is_some() && self.meta.roster.contains(request.node) {
+            return self.joined();
+        }
         // Whoever is behind does not know yet whether its roster is the newest.
         if !self.may_repair() || !self.meta.caught_up || self.is_leaving() {
             return JoinAnswer::Refused(JoinRefusal::NotReady);
@@ -37,8 +42,6 @@ impl Core {
         let decision = sponsor(&self.meta.roster, self.meta.node, |id| self.surely(id, env), wire, request);
         match decision {
             SponsorDecision::Refuse(refusal) => JoinAnswer::Refused(refusal),
-            // It is known, and wants to know who else is.
-            SponsorDecision::AlreadyMember if request.cluster.is_some() => self.joined(),
             SponsorDecision::Add | SponsorDecision::AlreadyMember => self.let_in(request, env),
             SponsorDecision::ReplaceFirst { .. } if !self.config.rules.hold(Rule::H23) => {
                 self.let_in(request, env)

@@ -17,7 +17,8 @@ impl World {
             self.ledger.promised.insert((now.node, target, evictor));
         }
         self.ledger.removed.extend(now.roster.removed().map(|(id, _)| id));
-        if now.stability.unproven.is_none() && before.is_some() {
+        let was_unproven = before.is_some_and(|before| before.stability.unproven.is_some());
+        if now.stability.unproven.is_none() && was_unproven {
             self.ledger.put_back.remove(&now.node);
         }
         let watermark = self.ledger.watermarks.entry(now.cluster).or_default();
