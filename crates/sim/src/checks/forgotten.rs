@@ -37,9 +37,9 @@ impl World {
         for (_, _, member) in self.serving() {
             let meta = member.core.meta();
             // One that is gone for good is waited for until somebody evicts it; one that has founded a cluster of its own
-            // after it was let in, too. And a node that begins a life alone does not take its own word for everybody's.
+            // after it was let in, too.
             let gone = meta.roster.members().any(|id| !at_work.contains(&(member.cluster, id)));
-            if gone || (meta.roster.len() == 1 && meta.stability.unproven.is_some()) {
+            if gone {
                 goals.remove(&member.cluster);
             }
         }

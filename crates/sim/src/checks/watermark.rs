@@ -56,7 +56,6 @@ impl World {
             let known = context(member.seen.entries.get(key));
             let covers = |dot| known.covers(dot);
             let is_known = covers(*dot)
-                || self.is_rotten(host, Some(key))
                 || self.ledger.is_forgotten(*dot, to, &covers)
                 || self.is_stranded(&record.roster, *dot, written)
                 || self.is_rotten(host, Some(key));
