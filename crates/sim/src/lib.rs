@@ -11,6 +11,7 @@
 //! | `links`, `dialing`, `network` | connections and datagrams |
 //! | `client`, `ledger` | reads and writes, and what became of each |
 //! | [`checks`] | what must hold |
+//! | `damage` | what goes wrong with disks |
 //! | [`fault`], [`plan`], [`run`] | what goes wrong, a random run, running it and making it smaller |
 //! | [`crowd`] | experiments on many nodes, and a story for teaching |
 //! | [`scenarios`] | one named run for each hazard whose rule can be switched off |
@@ -19,6 +20,7 @@ mod agenda;
 pub mod checks;
 pub mod client;
 pub mod crowd;
+mod damage;
 mod dialing;
 mod dice;
 mod disk;
