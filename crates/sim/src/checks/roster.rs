@@ -16,6 +16,7 @@ impl World {
         for (target, evictor, _) in now.promises.iter() {
             self.ledger.promised.insert((now.node, target, evictor));
         }
+        let removed_before = self.ledger.removed.clone();
         self.ledger.removed.extend(now.roster.removed().map(|(id, _)| id));
         let was_unproven = before.is_some_and(|before| before.stability.unproven.is_some());
         if now.stability.unproven.is_none() && was_unproven {
@@ -37,7 +38,9 @@ impl World {
         for (removed, removal) in now.roster.removed() {
             // Who leaves needs nobody's promise, and whom an operator removes by force neither.
             let asked = removed != now.node && !self.ledger.forced.contains(&(now.node, removed));
-            if before.roster.contains(removed) && removal.by == now.node && asked {
+            // One that it had removed before its disk was put back, and hears of again, was looked at then.
+            let is_new = before.roster.contains(removed) && !removed_before.contains(&removed);
+            if is_new && removal.by == now.node && asked {
                 let found = self.was_promised(before, removed);
                 self.judge("roster", found.map_err(|why| format!("{host} {why}")));
             }
