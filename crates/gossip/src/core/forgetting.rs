@@ -316,7 +316,7 @@ impl Core {
         self.ops.remove(&op);
         if done {
             let before = std::mem::replace(&mut self.forgetting.advanced, marks);
-            // A tombstone may have come from a member that was slower, under a watermark that stands still.
+            // What has expired under a watermark that stands still is a tombstone that no later step takes away.
             let came_late = self.forgetting.purges.is_empty() && env.store.waiting().purged > 0;
             if before.watermark != marks.watermark || came_late {
                 self.forgetting.purges.push_back(Purge { watermark: marks.watermark, at: env.now.mono });
