@@ -60,6 +60,8 @@ pub(crate) struct Host {
     pub(crate) paused_until: Duration,
     /// Its node ended by itself and an operator would have to look.
     pub(crate) given_up: Option<String>,
+    /// It has left its cluster, and others hold all that it held.
+    pub(crate) handed_over: bool,
     pub(crate) rng: StdRng,
     /// The wire versions that its program speaks.
     pub(crate) speaks: WireVersions,

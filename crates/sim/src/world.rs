@@ -169,6 +169,7 @@ impl World {
             run: 0,
             paused_until: Duration::ZERO,
             given_up: None,
+            handed_over: false,
             rng: self.dice.of("host", (u64::from(id.0), 0)),
             speaks: WireVersions { oldest: WIRE_VERSION, newest: WIRE_VERSION },
             same_life: None,

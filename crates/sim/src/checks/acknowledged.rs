@@ -29,7 +29,7 @@ type Known = BTreeMap<(ClusterId, Key), Vec<Context>>;
 impl World {
     fn known(&self, but: Option<HostId>) -> Result<Known, String> {
         let mut known = Known::new();
-        for (_, host) in self.hosts.iter().filter(|(id, _)| Some(**id) != but) {
+        for (_, host) in self.hosts.iter().filter(|(id, host)| Some(**id) != but && !host.handed_over) {
             let Some((cluster, rows)) = on_disk(host)? else { continue };
             for (key, entry) in rows {
                 known.entry((cluster, key)).or_default().push(entry.context().clone());
@@ -63,6 +63,30 @@ impl World {
             Ok(())
         });
         self.judge("acknowledged", found);
+    }
+
+    /// A node has handed over all that it holds, and leaves: nobody counts on its disk any more. That it was handed to a
+    /// record that rots nobody could know.
+    pub(crate) fn note_handed_over(&mut self, host: HostId) {
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.handed_over = true;
+        }
+        let Ok(known) = self.known(None) else { return };
+        let is_held = |dot: &Dot, of: &Written| {
+            let contexts = known.get(&(of.cluster, of.key.clone()));
+            contexts.is_some_and(|all| all.iter().any(|context| context.covers(*dot)))
+        };
+        let rots = |of: &Written| {
+            self.hosts.iter().any(|(id, host)| !host.handed_over && self.is_rotten(*id, Some(&of.key)))
+        };
+        let dots = self.ledger.dots.iter().filter(|(dot, of)| !is_held(dot, of) && rots(of));
+        let lost: Vec<Dot> = dots.map(|(dot, _)| *dot).collect();
+        for dot in lost {
+            if let Some(written) = self.ledger.dots.get_mut(&dot) {
+                written.lost = true;
+            }
+        }
+        self.check_acknowledged();
     }
 
     /// A host has crashed: writes of its clients that no disk has are gone. A later watermark may cover their dots.

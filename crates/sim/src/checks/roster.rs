@@ -35,6 +35,11 @@ impl World {
         if now.caught_up && !before.caught_up {
             self.check_all_returned(host);
         }
+        let own = now.node;
+        let has_left = now.roster.removal(own).is_some_and(|removal| removal.by == own);
+        if has_left && before.roster.contains(own) && !self.ledger.forced.contains(&(own, own)) {
+            self.note_handed_over(host);
+        }
         for (removed, removal) in now.roster.removed() {
             // Who leaves needs nobody's promise, and whom an operator removes by force neither.
             let asked = removed != now.node && !self.ledger.forced.contains(&(now.node, removed));

@@ -118,8 +118,14 @@ impl World {
     fn is_accounted(&self, record: &Meta, rows: &OnDisk, holding: &Holding) -> bool {
         let entry = rows.get(&holding.key);
         let covers = |dot| entry.is_some_and(|entry| entry.context().covers(dot));
+        // What a removed member alone took the others' floors may cover; nobody of them holds it.
+        let stranded = |written: &Written| self.is_stranded(&record.roster, holding.dot, written);
         covers(holding.dot)
-            || self.ledger.dots.get(&holding.dot).is_none_or(Written::is_excused)
+            || self
+                .ledger
+                .dots
+                .get(&holding.dot)
+                .is_none_or(|written| written.is_excused() || stranded(written))
             || self.ledger.is_forgotten(holding.dot, self.watermark_of(record.cluster), &covers)
     }
 
