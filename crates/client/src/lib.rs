@@ -32,6 +32,7 @@ pub use kv::{Deleted, Head, Headed, PutOptions, Read, Sibling, Siblings, Value, 
 pub use list::{Listed, Page};
 pub use membership::{Evicted, Leave, LeaveState};
 pub use repairs::{
-    Brake, Drills, Governor, RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairSession, Repairs,
+    Brake, Drills, Governor, RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairSession,
+    RepairTotals, Repairs,
 };
 pub use send::{Client, ClientOptions};

@@ -28,8 +28,29 @@ pub struct Repairs {
     pub checks: u64,
     /// Sessions since the node started that failed: how many, by reason.
     pub failures: BTreeMap<String, u64>,
+    /// What all sessions did that have ended since the node started.
+    #[serde(default)]
+    pub totals: RepairTotals,
     /// How fast repair may go; `None` before the node is a member.
     pub governor: Option<Governor>,
+}
+
+/// What ended sessions did, those that found equal roots too, from the side of the node that answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RepairTotals {
+    /// How many there were.
+    pub sessions: u64,
+    /// Keys that either side named as differing.
+    pub found: u64,
+    /// Entries sent.
+    pub sent: u64,
+    /// Entries received.
+    pub received: u64,
+    /// Bytes of whole frames sent.
+    pub bytes_sent: u64,
+    /// Bytes of whole frames received.
+    pub bytes_received: u64,
 }
 
 /// One session with one peer, from the side of the node that answered.

@@ -184,9 +184,11 @@ fn check(arguments: &Load) -> Result<(), CliError> {
         ));
     }
     if !arguments.endpoint.is_empty() {
+        let scenario = arguments.scenario.to_possible_value();
+        let scenario = scenario.as_ref().map_or("", |value| value.get_name());
         for (wanted, flag) in [
-            (arguments.with_repair, "--with-repair"),
-            (arguments.scenario != Scenario::Requests, "--scenario"),
+            (arguments.with_repair, "--with-repair".to_owned()),
+            (arguments.scenario != Scenario::Requests, format!("--scenario {scenario}")),
         ] {
             if wanted {
                 return refused(format!(

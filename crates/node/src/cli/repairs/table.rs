@@ -292,6 +292,7 @@ pub(crate) mod tests {
             repairs,
             checks: 1_204,
             failures: [("timed out".to_owned(), 2)].into(),
+            totals: client::RepairTotals::default(),
             governor: Some(governor),
         }
     }
