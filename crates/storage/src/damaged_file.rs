@@ -12,7 +12,7 @@ use crate::durable_fs::sync_parent;
 use crate::store::DamagedRecord;
 
 /// No bytes of records are added that would make the file larger than this; their lines still are, up to
-/// [`LINES_BYTES_MAX`] more.
+/// `LINES_BYTES_MAX` more.
 pub const DAMAGED_FILE_BYTES_MAX: u64 = 64 << 20;
 /// For the lines of records whose bytes there is no room for.
 const LINES_BYTES_MAX: u64 = 1 << 20;

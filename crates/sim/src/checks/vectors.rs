@@ -1,4 +1,4 @@
-//! What a summary vector claims is so: V[X] = t at Y says that Y's disk covers all that X held at X's time t. Y's own
+//! What a summary vector claims is so: `V[X] = t` at Y says that Y's disk covers all that X held at X's time t. Y's own
 //! component is looked at like the others: it says what Y's disk had when it was published.
 //!
 //! Beside each member stands what it held, and from which of its own times on. Where a component rises in a record that
