@@ -140,7 +140,8 @@ impl World {
             let Some(host) = self.hosts.get_mut(&id) else { continue };
             host.same_life = life.filter(|_| goes_on);
             if let Some(meta) = host.record() {
-                self.be_member(id, Rc::unwrap_or_clone(meta), true);
+                // Which cluster it is of was settled at the start of the process.
+                self.be_member(id, Rc::unwrap_or_clone(meta), false);
             }
         }
     }

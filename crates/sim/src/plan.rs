@@ -61,7 +61,7 @@ impl Plan {
         let mut ops = ops(count, end, &mut dice.of("clients", (0, 0)));
         let mut rng = dice.of("faults", (0, 0));
         let mut faults = faults(hosts.len() as u16, end, options, &mut rng);
-        if count > 2 && rng.random_ratio(1, 6) {
+        if options.forgets_deletes && count > 2 && rng.random_ratio(1, 6) {
             faults.extend(two_at_once(count, end, &mut rng));
             faults.sort_by_key(|(at, _)| *at);
         }
@@ -288,7 +288,7 @@ fn fault(hosts: u16, options: PlanOptions, disks_to_lose: &mut usize, rng: &mut 
             let by_ms = rng.random_range(-by..=by);
             Fault::Jump { host, by_ms }
         }
-        97..104 => {
+        97..104 if options.forgets_deletes => {
             let (record, bit, found) = (rng.random_range(0..1_000), rng.random(), ms(rng, 1, 20_000));
             Fault::Rot { host, record, bit, found }
         }

@@ -101,7 +101,9 @@ impl World {
     /// Whether all that are left of a cluster are behind, since the disks of the others are lost: then they wait for ever,
     /// for somebody who says what is to be given up.
     fn nobody_knows(&self, meta: &Meta) -> bool {
-        let of_cluster = |host: &&Host| host.record().is_some_and(|record| record.cluster == meta.cluster);
+        // One that has ended since its seeds are of another cluster waits for a person, and tells nobody anything.
+        let is_of = |host: &Host| host.record().is_some_and(|record| record.cluster == meta.cluster);
+        let of_cluster = |host: &&Host| host.given_up.is_none() && is_of(host);
         let records: Vec<Rc<Meta>> =
             self.hosts.values().filter(of_cluster).filter_map(Host::record).collect();
         // Its roster may be an old one: who counts it as a member is one, too.
