@@ -182,10 +182,11 @@ fn faults(hosts: u16, end: Duration, options: PlanOptions, rng: &mut StdRng) -> 
 }
 
 /// What operators do: now and then a node is to leave, or a member that is down for long to be removed. Not where disks
-/// are lost, too: nobody may be left then.
+/// are lost, or programs replaced, too: nobody may be left then that can let another in.
 fn acts(hosts: u16, end: Duration, faults: &[(Duration, Fault)], rng: &mut StdRng) -> Vec<(Duration, Fault)> {
     let loses = |fault: &Fault| {
-        matches!(fault, Fault::Wipe { .. } | Fault::LoseEngine { .. } | Fault::Restore { .. })
+        let lost = matches!(fault, Fault::Wipe { .. } | Fault::LoseEngine { .. } | Fault::Restore { .. });
+        lost || matches!(fault, Fault::Upgrade { .. })
     };
     if hosts < 3 || faults.iter().any(|(_, fault)| loses(fault)) {
         return Vec::new();
