@@ -10,7 +10,7 @@ use std::fs;
 
 use jiff::Timestamp;
 use storage::small_file;
-use support::{Api, Cluster, QUICK, SOON, ask, json, until};
+use support::{Api, Cluster, QUICK, SOON, ask, copy_folder, json, until};
 
 /// As the node keeps its clock's reservation.
 const FORM: u32 = 1;
@@ -57,7 +57,7 @@ fn no_id_of_a_write_is_used_twice_whatever_becomes_of_disk_and_clock() {
     note(write(api, 20));
     // Killed, so that nothing is said at the end.
     cluster.nodes[0].kill9();
-    copy(&dir, &backup);
+    copy_folder(&dir, &backup);
     for _ in 0..3 {
         cluster.nodes[0].start_ready();
         note(write(api, 20));
@@ -65,7 +65,7 @@ fn no_id_of_a_write_is_used_twice_whatever_becomes_of_disk_and_clock() {
     }
     // A disk put back: it knows nothing of the lives since.
     fs::remove_dir_all(&dir).unwrap();
-    copy(&backup, &dir);
+    copy_folder(&backup, &dir);
     cluster.nodes[0].start_ready();
     note(write(api, 20));
     cluster.nodes[0].kill9();
@@ -78,19 +78,6 @@ fn no_id_of_a_write_is_used_twice_whatever_becomes_of_disk_and_clock() {
     cluster.nodes[0].start_ready();
     note(write(api, 20));
     cluster.nodes[0].stop();
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    fs::create_dir_all(to).unwrap();
-    for file in fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        let to = to.join(file.file_name());
-        if file.file_type().unwrap().is_dir() {
-            copy(&file.path(), &to);
-        } else {
-            fs::copy(file.path(), to).unwrap();
-        }
-    }
 }
 
 /// A reservation an hour ahead is what a clock leaves that was set back by an hour.

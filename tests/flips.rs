@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use support::{Api, Cluster, SOON, noise, until};
+use support::{Api, Cluster, SOON, copy_folder, noise, until};
 
 const PLACES: u64 = 72;
 const KEYS: usize = 80;
@@ -24,19 +24,6 @@ fn key(number: usize) -> String {
 /// Most are small; some are in parts.
 fn value(number: usize) -> Vec<u8> {
     noise(number as u64, if number.is_multiple_of(8) { 40_000 } else { 200 })
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for file in fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        let to = to.join(file.file_name());
-        if file.file_type().unwrap().is_dir() {
-            copy(&file.path(), &to);
-        } else {
-            fs::copy(file.path(), to).unwrap();
-        }
-    }
 }
 
 /// Flips bits at one of `PLACES` places spread over the file, somewhere within that part of it.
@@ -93,12 +80,12 @@ fn wherever_bytes_change_at_rest_the_node_comes_up_and_is_healed() {
     }
     cluster.nodes[2].stop();
     let (dir, good) = (cluster.nodes[2].data_dir.clone(), cluster.home().join("good"));
-    copy(&dir, &good);
+    copy_folder(&dir, &good);
     let mut rng = StdRng::seed_from_u64(17);
     let mut outcomes: BTreeMap<&str, u32> = BTreeMap::new();
     for place in 0..PLACES {
         fs::remove_dir_all(&dir).unwrap();
-        copy(&good, &dir);
+        copy_folder(&good, &dir);
         let what = flip(&dir.join("engine/db"), place, &mut rng);
         let log_before = cluster.nodes[2].log().len();
         cluster.nodes[2].start();

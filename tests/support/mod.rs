@@ -6,6 +6,7 @@
 mod cluster;
 mod command;
 mod disk;
+mod folder;
 mod http;
 mod inputs;
 mod ledger;
@@ -19,6 +20,7 @@ mod workload;
 pub use cluster::Cluster;
 pub use command::{ask, fails, json};
 pub use disk::SmallDisk;
+pub use folder::copy_folder;
 pub use http::{Answer, Api, Siblings, encoded};
 pub use inputs::{Input, noise, real_files};
 pub use ledger::Ledger;
