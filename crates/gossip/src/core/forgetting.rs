@@ -11,7 +11,7 @@ use storage::Marks;
 
 use super::{Action, Core, Env, Op};
 use crate::liveness::LivenessState;
-use crate::roster::RosterVersion;
+use crate::roster::{Roster, RosterVersion};
 use crate::rules::Rule;
 use crate::session::Session;
 use crate::stability::{Cause, Elapsed, Publications, Terms, Waits, majority, reckon, step};
@@ -127,9 +127,11 @@ impl Core {
         [self.publish_at(), forget].into_iter().flatten().min()
     }
 
-    /// When to publish next; never where nothing is made of it.
+    /// When to publish next; never where nothing is made of it. Where there is a watermark from before, whoever is behind
+    /// it must hear up to where it is no more.
     fn publish_at(&self) -> Option<Duration> {
-        self.config.forgets_deletes.then_some(self.forgetting.publish_at)
+        let counts = self.config.forgets_deletes || self.meta.stability.watermark > Hlc::ZERO;
+        counts.then_some(self.forgetting.publish_at)
     }
 
     /// The roster's members are others than before: nothing counts that was reckoned under the former one.
@@ -143,6 +145,22 @@ impl Core {
         }
         self.forgetting.adoption_due = true;
         self.adopt(env);
+    }
+
+    /// What is held of members that have begun a life since is looked at anew.
+    pub(super) fn lives_began(&mut self, before: &Roster) {
+        let (me, meta) = (self.meta.node, &mut self.meta);
+        if !self.config.rules.hold(Rule::H26) {
+            return;
+        }
+        for member in meta.roster.members().filter(|id| *id != me) {
+            let stamp = |roster: &Roster| roster.contact(member).map(|contact| contact.stamp);
+            if let (Some(was), Some(at)) = (stamp(before), stamp(&meta.roster))
+                && was < at
+            {
+                meta.stability.life_began(member, at);
+            }
+        }
     }
 
     fn adopt(&mut self, env: Env<'_>) {
@@ -238,11 +256,16 @@ impl Core {
                 "this node holds less than the others count on, as after a restored backup: it is behind until a \
                  session with a member that is not has completed"
             );
-            self.meta.caught_up = false;
-            self.meta.stability.behind = Some(Cause::Restored);
-            self.schedule.set_needed(true);
-            self.changed = true;
+            self.be_restored();
         }
+    }
+
+    /// The disk is older than what others count on.
+    pub(super) fn be_restored(&mut self) {
+        self.meta.caught_up = false;
+        self.meta.stability.behind = Some(Cause::Restored);
+        self.schedule.set_needed(true);
+        self.changed = true;
     }
 
     /// Whether every member is known to be behind, this one too (H29).
@@ -254,10 +277,11 @@ impl Core {
     /// A session has completed in which nothing was left out: all that the peer held is durably held here.
     pub(super) fn merge_vector(&mut self, session: &Session, env: Env<'_>) {
         let me = self.meta.node;
-        if let Some(theirs) = session.peer_vector() {
+        // What was published under another roster may speak of lives that are over.
+        if let Some(theirs) = session.peer_vector().filter(|_| session.roster() == self.forgetting.version) {
             self.meta.stability.vector.merge(theirs, &self.meta.roster);
         }
-        if matches!(session.terms(), Terms::Equal | Terms::Behind) {
+        if matches!(session.terms(), Terms::Equal | Terms::AllBehind | Terms::Behind) {
             self.completed(session);
         } else if !self.meta.caught_up && !self.config.rules.hold(Rule::H28) {
             // As if any session ended it.

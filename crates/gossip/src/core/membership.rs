@@ -190,7 +190,8 @@ impl Core {
     }
 
     /// An add at or under this node's own watermark comes too late: what that member writes may lie under floors, and
-    /// nobody could say what of it was replaced. It is removed at once (H32).
+    /// nobody could say what of it was replaced. It is removed at once (H32). Where this node let it in itself and does
+    /// not remember, it is its own disk that is old: then it is behind, and removes nobody.
     fn answer_late_adds(&mut self, before: &Roster, env: Env<'_>) {
         if !self.config.rules.hold(Rule::H32) {
             return;
@@ -200,7 +201,15 @@ impl Core {
             let add = self.meta.roster.added(*id).filter(|_| *id != me && before.added(*id).is_none());
             add.is_some_and(|add| add.at <= watermark)
         };
-        for late in self.meta.roster.members().filter(is_late).collect::<Vec<_>>() {
+        let late: Vec<NodeId> = self.meta.roster.members().filter(is_late).collect();
+        let by_me = |id: &&NodeId| self.meta.roster.added(**id).is_some_and(|add| add.sponsor == me);
+        if let Some(forgotten) = late.iter().find(by_me).copied() {
+            tracing::error!(member = %self.meta.roster.shown_name(forgotten),
+                "this node let it in, and does not remember: its disk is older than its watermark, as after a restored \
+                 backup. It is behind until a session with a member that is not has completed");
+            return self.be_restored();
+        }
+        for late in late {
             let at = env.time.tick(env.now.wall_ms).unwrap_or(watermark);
             tracing::warn!(member = %self.meta.roster.shown_name(late),
                 "was let in by a member that was cut off for too long; it is removed, and must join anew");
@@ -228,6 +237,7 @@ impl Core {
         self.contacts.take();
         self.meta.promises.release(&self.meta.roster);
         if self.version_of(before) != self.version_of(&self.meta.roster) {
+            self.lives_began(before);
             self.roster_adopted(env);
         }
         self.persist();

@@ -9,9 +9,11 @@ use storage::{Store, StoreError, UpdateError};
 /// What the two sides of a session are to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Terms {
-    /// Neither is behind, or every member of the roster is: all is merged.
+    /// Neither is behind: all is merged that is not long forgotten.
     #[default]
     Equal,
+    /// Every member of the roster is behind: all is merged.
+    AllBehind,
     /// This side is not behind, the other one is: at or under the watermark this side's word counts.
     Authority,
     /// This side is behind, the other one is not: at or under the watermark the other side's word counts.
@@ -27,7 +29,7 @@ impl Terms {
             (false, false) => Self::Equal,
             (false, true) => Self::Authority,
             (true, false) => Self::Behind,
-            (true, true) if all_behind => Self::Equal,
+            (true, true) if all_behind => Self::AllBehind,
             (true, true) => Self::NoAuthority,
         }
     }
@@ -97,9 +99,14 @@ impl Judge {
 
     /// Whether [`Judge::rule`] needs to know what is held.
     pub fn needs_held(&self, came: &Delta) -> bool {
-        matches!(self.terms, Terms::Authority | Terms::NoAuthority)
-            && (came.siblings.iter().any(|sibling| self.is_low(sibling.dot()))
-                || came.context.newest() <= self.watermark)
+        let all_is_low = came.context.newest() <= self.watermark;
+        match self.terms {
+            Terms::Equal => all_is_low && came.siblings.is_empty(),
+            Terms::Authority | Terms::NoAuthority => {
+                all_is_low || came.siblings.iter().any(|sibling| self.is_low(sibling.dot()))
+            }
+            Terms::AllBehind | Terms::Behind => false,
+        }
     }
 
     /// What becomes of data that the other side sent, where this is held.
@@ -107,13 +114,14 @@ impl Judge {
         let holds = |dot: Dot| held.into_iter().flat_map(Entry::siblings).any(|sibling| sibling.dot() == dot);
         let is_unknown = |sibling: &DeltaSibling| self.is_low(sibling.dot()) && !holds(sibling.dot());
         let low = came.siblings.iter().filter(|sibling| is_unknown(sibling)).count();
+        let is_known = held.is_none() && came.context.newest() <= self.watermark;
         match self.terms {
-            Terms::Equal | Terms::Behind => Ruling::Take(came, 0),
+            // A tombstone from the other side's grace, of a key that both had named and that has expired here since.
+            Terms::Equal if is_known && came.siblings.is_empty() => Ruling::Known(0),
+            Terms::Equal | Terms::AllBehind | Terms::Behind => Ruling::Take(came, 0),
             Terms::NoAuthority if low > 0 => Ruling::LeftOut,
             Terms::NoAuthority => Ruling::Take(came, 0),
-            Terms::Authority if held.is_none() && came.context.newest() <= self.watermark => {
-                Ruling::Known(low)
-            }
+            Terms::Authority if is_known => Ruling::Known(low),
             Terms::Authority => {
                 came.siblings.retain(|sibling| !is_unknown(sibling));
                 Ruling::Take(came, low)

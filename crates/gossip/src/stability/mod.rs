@@ -82,6 +82,13 @@ impl Kept {
         }
     }
 
+    /// Another member has begun a life at `at` of its clock. Where its disk was put back, and its clock with it, an
+    /// earlier life had later times: what was held of them says nothing of what the new life writes until they come
+    /// again. At or under the watermark it writes nothing.
+    pub fn life_began(&mut self, member: NodeId, at: Hlc) {
+        self.vector.lower(member, at.max(self.watermark));
+    }
+
     /// This node's vector over all members of the roster, its own component among them.
     pub fn complete(&self, me: NodeId, own: Hlc, roster: &crate::roster::Roster) -> Vector {
         self.vector.complete(me, own, roster)

@@ -29,9 +29,12 @@ pub struct Published {
 pub struct Publications(BTreeMap<NodeId, Published>);
 
 impl Publications {
-    /// Keeps the later of two. True if that is the one given.
+    /// Keeps the later of two under one roster; of two under different ones the one given. True if that is kept. What
+    /// was published under a former roster is not heard any more: see [`Said::hear`].
     pub fn take(&mut self, of: NodeId, published: Published) -> bool {
-        if self.0.get(&of).is_some_and(|known| known.at >= published.at) {
+        // A member whose disk and clock were put back begins again with earlier times.
+        let is_later = |known: &Published| known.roster == published.roster && known.at >= published.at;
+        if self.0.get(&of).is_some_and(is_later) {
             return false;
         }
         self.0.insert(of, published);

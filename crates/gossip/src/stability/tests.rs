@@ -5,7 +5,7 @@ use model::{Context, Dot, Entry, Expiry, Hlc, Sibling, Summary, WriterId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::roster::{Add, Removal, Roster};
+use crate::roster::{Add, Removal, Roster, RosterVersion};
 
 mod random;
 
@@ -289,7 +289,7 @@ fn whose_word_counts() {
     assert_eq!(Terms::of(true, false, false), Terms::Behind);
     assert_eq!(Terms::of(false, true, false), Terms::Authority);
     assert_eq!(Terms::of(true, true, false), Terms::NoAuthority);
-    assert_eq!(Terms::of(true, true, true), Terms::Equal, "H29");
+    assert_eq!(Terms::of(true, true, true), Terms::AllBehind, "H29");
 }
 
 #[test]
@@ -306,6 +306,27 @@ fn an_authority_takes_nothing_old_that_it_does_not_hold() {
     assert_eq!(judge.rule(old, None), Ruling::Known(1));
     let new = all_of(&entry(&[dot(101, 1)], &[]));
     assert!(!judge.must_answer(&new));
+}
+
+/// The other side's grace lasts longer: a key that was named has expired here since.
+#[test]
+fn a_forgotten_tombstone_is_not_taken_in_again() {
+    let judge = Judge { terms: Terms::Equal, watermark: at(100) };
+    let tombstone = all_of(&entry(&[], &[dot(60, 1)]));
+    assert!(judge.needs_held(&tombstone));
+    assert_eq!(judge.rule(tombstone.clone(), None), Ruling::Known(0));
+    let held = entry(&[dot(50, 1)], &[]);
+    assert_eq!(judge.rule(tombstone.clone(), Some(&held)), Ruling::Take(tombstone.clone(), 0));
+    let all = Judge { terms: Terms::AllBehind, ..judge };
+    assert_eq!(
+        all.rule(tombstone.clone(), None),
+        Ruling::Take(tombstone, 0),
+        "somebody may hold what it replaced"
+    );
+    let newer = all_of(&entry(&[], &[dot(101, 1)]));
+    assert_eq!(judge.rule(newer.clone(), None), Ruling::Take(newer, 0));
+    let value = all_of(&entry(&[dot(60, 1)], &[]));
+    assert_eq!(judge.rule(value.clone(), None), Ruling::Take(value, 0));
 }
 
 /// H28: two nodes that are both behind leave out whole what neither can judge.
@@ -334,6 +355,28 @@ fn what_a_node_that_is_behind_alone_holds_is_told_from_what_was_replaced() {
     assert!(left.context().covers(dot(50, 1)));
     let named = judge.only_names(all_of(&held));
     assert_eq!(named.siblings.iter().filter(|s| s.full().is_some()).count(), 1, "old values do not travel");
+}
+
+/// A member's disk and clock were put back: what was held of its later times says nothing of those that come again.
+#[test]
+fn what_was_held_of_times_that_come_again_is_forgotten() {
+    let mut kept = Kept { watermark: at(60), ..Kept::default() };
+    kept.vector = vector(&[(2, 125), (3, 90)]);
+    kept.life_began(id(2), at(101));
+    assert_eq!((kept.vector.get(id(2)), kept.vector.get(id(3))), (at(101), at(90)));
+    kept.life_began(id(3), at(95));
+    assert_eq!(kept.vector.get(id(3)), at(90), "a life that begins later changes nothing");
+    kept.life_began(id(2), at(50));
+    assert_eq!(kept.vector.get(id(2)), at(60), "what everybody knows stays so: this node is not behind");
+    let mut known = Publications::default();
+    let of = |at_ms, roster| Published {
+        at: at(at_ms),
+        roster: RosterVersion([roster; 16]),
+        adopted: at(1),
+        vector: vector(&[]),
+    };
+    assert!(known.take(id(2), of(125, 1)) && !known.take(id(2), of(101, 1)));
+    assert!(known.take(id(2), of(101, 2)), "under a new roster an earlier time counts");
 }
 
 proptest! {

@@ -35,7 +35,7 @@ pub mod in_steps {
 }
 
 /// Of each member a time: all that the member held at that time of its own clock is durably held here. Components only
-/// rise.
+/// rise, but for a member that begins a life with a clock which lies before the times of an earlier one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vector(BTreeMap<NodeId, Hlc>);
 
@@ -56,6 +56,13 @@ impl Vector {
         let rises = to > *component;
         *component = to.max(*component);
         rises
+    }
+
+    /// Lowers a component to this time, where it is more.
+    pub fn lower(&mut self, member: NodeId, to: Hlc) {
+        if let Some(component) = self.0.get_mut(&member) {
+            *component = to.min(*component);
+        }
     }
 
     /// Takes the greater of each component, after a session that has shown that all which the other held is held here.
