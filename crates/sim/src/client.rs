@@ -287,6 +287,7 @@ impl World {
             lost,
             quarantined: false,
             deleted: false,
+            may_return: false,
         };
         self.ledger.write(dot, written, replaces);
         self.check_lives(host, dot, expiry);

@@ -1,7 +1,7 @@
 //! A machine's disk: the engine, and the small files beside it.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -55,8 +55,8 @@ pub(crate) struct Disk {
     pub(crate) flush_fails: bool,
     /// How many times longer than usual a flush takes; 0 counts as 1.
     pub(crate) slow: u32,
-    /// Records that were damaged at rest, by their place, and their bytes since.
-    rotten: BTreeMap<Box<[u8]>, Bytes>,
+    /// Records that were damaged at rest: their place, and their bytes since. A backup may bring one back.
+    rotten: BTreeSet<(Box<[u8]>, Bytes)>,
     /// What an operator has put aside.
     backup: Option<Backup>,
 }
@@ -132,7 +132,7 @@ impl Disk {
         }
         let bytes = Bytes::from(bytes);
         engine.damage(Space::Entries, at, Some(bytes.clone()));
-        self.rotten.insert(at.into(), bytes);
+        self.rotten.insert((at.into(), bytes));
     }
 
     /// Which damaged records are in this engine still.
@@ -140,7 +140,8 @@ impl Disk {
         let is_there = |at: &[u8], bytes: &Bytes| {
             engine.get(Space::Entries, at).is_ok_and(|found| found.as_ref() == Some(bytes))
         };
-        self.rotten.iter().filter(|(at, bytes)| is_there(at, bytes)).map(|(at, _)| at.clone()).collect()
+        let there = self.rotten.iter().filter(|(at, bytes)| is_there(at, bytes));
+        there.map(|(at, _)| at.clone()).collect()
     }
 
     /// Nothing is on it any more.

@@ -29,6 +29,8 @@ pub(crate) struct Written {
     pub(crate) quarantined: bool,
     /// It was deleted by a delete that made no dot.
     pub(crate) deleted: bool,
+    /// Every member was behind at a time when it had been replaced: it may return.
+    pub(crate) may_return: bool,
 }
 
 impl Written {
@@ -64,8 +66,6 @@ pub(crate) struct Ledger {
     pub(crate) published: BTreeMap<(ClusterId, NodeId), Hlc>,
     /// How far the members of a cluster agree on what has expired.
     pub(crate) agreed: BTreeMap<ClusterId, Agreed>,
-    /// Clusters whose members were all behind at one time, and went on with what they held: deletes may return.
-    pub(crate) all_behind: BTreeSet<ClusterId>,
     /// What each member held, by its own times.
     pub(crate) holdings: Holdings,
     /// What tombstones had seen that are off some disk.
@@ -93,6 +93,18 @@ impl Ledger {
                 old.replaced_by.push(dot);
             }
         }
+    }
+
+    /// Every member of a cluster was behind, and they go on with what they hold: what had been deleted may return.
+    pub(crate) fn deletes_may_return(&mut self, cluster: ClusterId) {
+        for written in self.dots.values_mut().filter(|written| written.cluster == cluster) {
+            written.may_return |= written.deleted || !written.replaced_by.is_empty();
+        }
+    }
+
+    /// Whether it did no harm if this one were back.
+    pub(crate) fn may_return(&self, dot: Dot) -> bool {
+        self.dots.get(&dot).is_some_and(|written| written.may_return)
     }
 
     /// These are gone, and no write says so.

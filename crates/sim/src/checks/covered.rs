@@ -6,7 +6,8 @@ use model::{ClusterId, Dot, Entry, Hlc, Key};
 
 use storage::Marks;
 
-use crate::host::{HostId, Member, context};
+use super::acknowledged::on_disk;
+use crate::host::{Host, HostId, context};
 use crate::ledger::{Ledger, Written};
 use crate::world::World;
 
@@ -75,12 +76,17 @@ impl World {
     /// at, and the others go on without it.
     pub(crate) fn is_stranded(&self, roster: &Roster, dot: Dot, written: &Written) -> bool {
         let removed = roster.removed().any(|(id, _)| id == written.node);
-        let holds = |member: &Member| {
-            let entry = member.seen.entries.get(&written.key);
-            roster.contains(member.node)
-                && entry.is_some_and(|entry| entry.siblings().iter().any(|sibling| sibling.dot() == dot))
+        let has = |entry: Option<&Entry>| {
+            entry.is_some_and(|entry| entry.siblings().iter().any(|s| s.dot() == dot))
         };
-        removed && !self.hosts.values().filter_map(|host| host.member()).any(holds)
+        let holds = |host: &Host| match host.member() {
+            Some(member) => roster.contains(member.node) && has(member.seen.entries.get(&written.key)),
+            None => {
+                let of_roster = host.record().is_some_and(|record| roster.contains(record.node));
+                of_roster && matches!(on_disk(host), Ok(Some((_, rows))) if has(rows.get(&written.key)))
+            }
+        };
+        removed && !self.hosts.values().any(holds)
     }
 }
 

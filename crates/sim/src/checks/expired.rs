@@ -16,9 +16,10 @@ const STEP: Duration = Duration::from_secs(10);
 /// How far the members of a cluster agree.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Agreed {
-    /// What more than half have published, and since when that is so.
+    /// The greatest time that more than half have published.
     published: Hlc,
-    since: Duration,
+    /// The one of those times from which on a clock that only counts is furthest by now, and when it was published.
+    counts_from: (Hlc, Duration),
     /// The greatest horizon that any of them has rightly had.
     pub(crate) horizon: Hlc,
 }
@@ -33,13 +34,14 @@ impl World {
         times.sort_unstable_by(|a, b| b.cmp(a));
         let most = times.get(times.len() / 2).copied().unwrap_or_default();
         let agreed = self.ledger.agreed.entry(now.cluster).or_default();
-        if most > agreed.published {
-            (agreed.published, agreed.since) = (most, self.now);
+        agreed.published = agreed.published.max(most);
+        let (from, since) = agreed.counts_from;
+        let counted = from.millis() + self.now.saturating_sub(since).as_millis() as u64;
+        if most.millis() > counted {
+            agreed.counts_from = (most, self.now);
         }
-        let passed =
-            if times.len() == 2 { self.now.saturating_sub(agreed.since) + STEP } else { Duration::ZERO };
         let (horizon, known) = (now.stability.horizon, agreed.published.max(agreed.horizon));
-        let until = agreed.published.millis() + passed.as_millis() as u64;
+        let until = counted.max(most.millis()) + STEP.as_millis() as u64;
         let found = if horizon <= known || (times.len() == 2 && horizon.millis() <= until) {
             agreed.horizon = agreed.horizon.max(horizon);
             Ok(())

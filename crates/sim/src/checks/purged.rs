@@ -1,7 +1,7 @@
 //! Once a tombstone is off any disk, no member that is not behind holds or takes what it replaced; and whoever has taken
 //! one off its disk does not take it in anew, or it would go round for ever.
 
-use model::{ClusterId, Context, Entry, Hlc, Key, Sibling};
+use model::{ClusterId, Context, Dot, Entry, Hlc, Key, Sibling};
 
 use super::covered::is_purged;
 use crate::host::{Host, HostId};
@@ -45,7 +45,8 @@ impl World {
         let found = self.hosts.get(&host).filter(|h| self.must_know(h, cluster)).and_then(|h| {
             let entry = h.member()?.seen.entries.get(key)?;
             let expired = self.ledger.agreed.get(&cluster).map_or(Hlc::ZERO, |agreed| agreed.horizon);
-            Some(holds_none_of(entry, purged, expired).map_err(|dot| {
+            let may_return = |dot| self.ledger.may_return(dot);
+            Some(holds_none_of(entry, purged, expired, &may_return).map_err(|dot| {
                 format!(
                     "{host} holds {dot} of {key}, and what replaced it was taken off a disk already: it is not \
                      remembered any more that it is gone"
@@ -72,15 +73,18 @@ impl World {
         member.cluster == cluster
             && meta.caught_up
             && !unsure
-            // Where all were behind nobody knew what was gone.
-            && !self.ledger.all_behind.contains(&cluster)
             && meta.roster.contains(member.node)
             && !self.ledger.removed.contains(&member.node)
     }
 }
 
 /// What has expired for everybody goes by itself, elsewhere a little sooner.
-fn holds_none_of(entry: &Entry, purged: &Context, expired: Hlc) -> Result<(), model::Dot> {
+fn holds_none_of(
+    entry: &Entry,
+    purged: &Context,
+    expired: Hlc,
+    may_return: &dyn Fn(Dot) -> bool,
+) -> Result<(), Dot> {
     let lives = entry.siblings().iter().filter(|sibling| !sibling.expiry().is_over(expired));
-    lives.map(Sibling::dot).find(|dot| purged.covers(*dot)).map_or(Ok(()), Err)
+    lives.map(Sibling::dot).find(|dot| purged.covers(*dot) && !may_return(*dot)).map_or(Ok(()), Err)
 }

@@ -185,10 +185,8 @@ impl World {
             }
             for claim in self.ledger.claims.iter().filter(|claim| claim.cluster == member.cluster) {
                 let Some(entry) = known.get(&claim.key) else { continue };
-                if self.ledger.all_behind.contains(&member.cluster) {
-                    continue;
-                }
-                if let Some(back) = entry.siblings().iter().find(|s| claim.gone.contains(&s.dot())) {
+                let is_back = |dot: model::Dot| claim.gone.contains(&dot) && !self.ledger.may_return(dot);
+                if let Some(back) = entry.siblings().iter().find(|s| is_back(s.dot())) {
                     let (dot, key) = (back.dot(), &claim.key);
                     if self.claim_is_kept(claim) {
                         return Err(format!("{dot} of {key} was deleted at {} and is at {id}", claim.host));

@@ -13,13 +13,17 @@ impl World {
     pub(crate) fn nothing_returned(&self) -> Result<(), String> {
         for (id, member) in self.hosts.iter().filter_map(|(id, host)| Some((id, host.member()?))) {
             let serves = member.status.as_ref().is_some_and(|status| status.serving == Serving::Yes);
-            if !serves || self.ledger.all_behind.contains(&member.cluster) {
+            if !serves {
                 continue;
             }
             let held = member.seen.entries.iter();
             for (key, sibling) in held.flat_map(|(key, entry)| entry.siblings().iter().map(move |s| (key, s)))
             {
-                let Some(written) = self.ledger.dots.get(&sibling.dot()) else { continue };
+                let Some(written) =
+                    self.ledger.dots.get(&sibling.dot()).filter(|written| !written.may_return)
+                else {
+                    continue;
+                };
                 if let Some(by) = written.replaced_by.iter().find(|by| self.is_kept(**by)) {
                     let dot = sibling.dot();
                     return Err(format!(

@@ -68,7 +68,7 @@ impl World {
             other && meta.caught_up && now.roster.contains(meta.node)
         };
         if now.caught_up && !before.caught_up && !self.hosts.values().filter_map(Host::record).any(knows) {
-            self.ledger.all_behind.insert(now.cluster);
+            self.ledger.deletes_may_return(now.cluster);
         }
     }
 

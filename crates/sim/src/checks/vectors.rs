@@ -59,12 +59,15 @@ impl World {
 
     /// A member begins a life: what it does not hold any more it never held for sure, or held until its disk was lost.
     pub(super) fn note_held_no_more(&mut self, host: HostId) {
-        let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return };
+        let Some(h) = self.hosts.get(&host) else { return };
+        let Some(member) = h.member() else { return };
+        let next = member.clock.next(h.wall.ms(self.now));
         let Some(history) = self.ledger.holdings.0.get_mut(&(member.cluster, member.node)) else { return };
         let (published, entries) = (history.published, &member.seen.entries);
         let is_held = |holding: &Holding| context(entries.get(&holding.key)).covers(holding.dot);
         history.held.retain(|holding| holding.from <= published || is_held(holding));
-        let end = published.next();
+        // The times of a disk that was put back, with its clock, come again, and mean something else.
+        let end = published.next().into_iter().chain(next).min();
         for holding in history.held.iter_mut().filter(|holding| holding.until.is_none()) {
             holding.until = if is_held(holding) { None } else { end };
         }

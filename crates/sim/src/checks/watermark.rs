@@ -4,9 +4,9 @@
 use std::ops::Bound;
 
 use gossip::meta::Meta;
-use model::{Dot, Hlc, WriterId};
+use model::{Dot, Entry, Hlc, Key, WriterId};
 
-use crate::host::{HostId, context};
+use crate::host::{HostId, Member, context};
 use crate::world::World;
 
 impl World {
@@ -56,7 +56,9 @@ impl World {
             let known = context(member.seen.entries.get(key));
             let covers = |dot| known.covers(dot);
             let is_known = covers(*dot)
-                || self.ledger.is_forgotten(*dot, to, &covers)
+                // A delete is known where nothing is that it deleted.
+                || (written.hash.is_none() && !self.still_holds_of(member, *dot, key))
+                || (written.hash.is_some() && self.ledger.is_forgotten(*dot, to, &covers))
                 || self.is_stranded(&record.roster, *dot, written)
                 || self.is_rotten(host, Some(key));
             if !is_known {
@@ -68,5 +70,12 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether a member holds something that this write was meant to replace.
+    fn still_holds_of(&self, member: &Member, dot: Dot, key: &Key) -> bool {
+        let held = member.seen.entries.get(key).into_iter().flat_map(Entry::siblings);
+        let mut replaced = held.filter_map(|sibling| self.ledger.dots.get(&sibling.dot()));
+        replaced.any(|of| of.replaced_by.contains(&dot) && !of.is_excused() && !self.ledger.is_expired(of))
     }
 }
