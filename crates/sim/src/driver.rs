@@ -9,13 +9,17 @@ use model::Sibling;
 use storage::{Seq, StoreError};
 
 use crate::disk::Record;
-use crate::host::{HostId, Out, State, Waiter};
+use crate::host::{Death, HostId, Out, State, Waiter};
 use crate::world::{Due, World};
 
 /// Writes that nobody waits for are made durable within this time.
 const FLUSH_AT_LATEST: Duration = Duration::from_secs(1);
 /// News is fetched no sooner than this after the last.
 const NEWS_EVERY: Duration = Duration::from_millis(2);
+/// Microseconds until a record is on a disk that is well.
+const RECORD_TAKES: std::ops::Range<u64> = 200..3_000;
+/// However slow a disk is.
+const RECORD_TAKES_AT_MOST: Duration = Duration::from_secs(3);
 /// The shortest time between a timer that is overdue and its next look.
 const TURN: Duration = Duration::from_micros(20);
 
@@ -77,7 +81,7 @@ impl World {
 
     pub(crate) fn act(&mut self, id: HostId, actions: Vec<Action>) {
         for action in actions {
-            if self.hosts.get(&id).is_none_or(|host| host.member().is_none()) {
+            if self.hosts.get(&id).is_none_or(|host| host.member().is_none()) || self.dies(id) {
                 return;
             }
             match action {
@@ -142,11 +146,31 @@ impl World {
         }
     }
 
+    /// Whether the process is killed before what it would do next.
+    fn dies(&mut self, id: HostId) -> bool {
+        let Some(host) = self.hosts.get_mut(&id) else { return false };
+        let Some(Death { kept, off, .. }) = host.dies.take_if(|death| death.after == 0) else {
+            if let Some(death) = &mut host.dies {
+                death.after -= 1;
+            }
+            return false;
+        };
+        self.crash(id, kept, false);
+        self.back_later(id, off, false);
+        true
+    }
+
     /// Puts a member's record on its disk; says whether the disk took it.
     pub(crate) fn persist(&mut self, id: HostId, meta: &Meta) -> bool {
-        let Some(host) = self.hosts.get(&id) else { return false };
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(&id) else { return false };
         if host.disk.small.borrow().full {
             return false;
+        }
+        if host.disk.slow > 1 {
+            let micros = rand::RngExt::random_range(&mut host.rng, RECORD_TAKES) * u64::from(host.disk.slow);
+            let time = Duration::from_micros(micros).min(RECORD_TAKES_AT_MOST);
+            host.paused_until = host.paused_until.max(now + time);
         }
         let before = host.record();
         host.disk.small.borrow_mut().member = Some(Record::new(meta));

@@ -8,7 +8,7 @@ use gossip::founding::WireVersions;
 use gossip::wire::WIRE_VERSION;
 
 use crate::disk::Kept;
-use crate::host::HostId;
+use crate::host::{Death, HostId};
 use crate::links::LinkId;
 use crate::world::{Due, World};
 
@@ -27,6 +27,17 @@ pub enum Fault {
         off: Duration,
         /// Whether it comes back at another address.
         moves: bool,
+    },
+    /// A process is killed in the middle of what it does: its record may be on the disk, and what was to follow not done.
+    Die {
+        /// Where.
+        host: HostId,
+        /// How many things it does before that.
+        after: u16,
+        /// What the disk keeps of what was not flushed.
+        kept: Kept,
+        /// How long it is off.
+        off: Duration,
     },
     /// A process is asked to stop, and started again later.
     Restart {
@@ -151,7 +162,7 @@ pub enum Fault {
         /// Until there is room again, and somebody starts the node again.
         time: Duration,
     },
-    /// Flushes take longer.
+    /// Flushes take longer, and a process does nothing else while it puts its record on the disk.
     SlowDisk {
         /// Where.
         host: HostId,
@@ -213,6 +224,11 @@ impl World {
             Fault::Crash { host, kept, power, off, moves } => {
                 self.crash(*host, *kept, *power);
                 self.back_later(*host, *off, *moves);
+            }
+            Fault::Die { host, after, kept, off } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.dies = Some(Death { after: *after, kept: *kept, off: *off });
+                }
             }
             Fault::Restart { host, off, moves } => {
                 self.stop(*host);
@@ -381,6 +397,7 @@ impl World {
             if let Some(host) = self.hosts.get_mut(&id) {
                 host.disk.slow = 1;
                 host.paused_until = Duration::ZERO;
+                host.dies = None;
             }
             self.disk_is_well(id);
             self.scrub(id);

@@ -15,7 +15,7 @@ use model::{ClusterId, Context, DigestKey, Dot, Entry, Key, NodeId, TokenKey, Wr
 use rand::rngs::StdRng;
 use storage::{MemoryEngine, Seq, Store};
 
-use crate::disk::{Disk, Record};
+use crate::disk::{Disk, Kept, Record};
 use crate::links::LinkId;
 use crate::wall::{NodeClock, Wall};
 
@@ -46,6 +46,16 @@ pub struct HostSettings {
     pub may_found: bool,
 }
 
+/// A process is to be killed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Death {
+    /// How many things it does before.
+    pub(crate) after: u16,
+    pub(crate) kept: Kept,
+    /// How long it is off then.
+    pub(crate) off: Duration,
+}
+
 /// A machine.
 pub(crate) struct Host {
     pub(crate) settings: HostSettings,
@@ -58,6 +68,8 @@ pub(crate) struct Host {
     pub(crate) run: u64,
     /// Handles nothing before this.
     pub(crate) paused_until: Duration,
+    /// It is killed soon.
+    pub(crate) dies: Option<Death>,
     /// Its node ended by itself and an operator would have to look.
     pub(crate) given_up: Option<String>,
     /// It has left its cluster, and others hold all that it held.

@@ -244,6 +244,7 @@ impl World {
         host.run += 1;
         host.state = State::Down;
         host.paused_until = Duration::ZERO;
+        host.dies = None;
         self.trace.number(self.now, id, "end", u64::from(silent));
     }
 

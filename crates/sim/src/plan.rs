@@ -19,14 +19,19 @@ use crate::network::NetworkConfig;
 use crate::world::Setting;
 
 /// What is asked of a random run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanOptions {
     /// Which rules hold.
     pub rules: Rules,
-    /// Whether disks are put back to old backups where deletes are not forgotten, too: such a node is never behind.
-    pub restores: bool,
-    /// Deletes are forgotten, and disks put back to old backups.
+    /// Deletes are forgotten, as is the default, and disks put back to old backups: where nothing is forgotten no node can
+    /// tell that its disk is one.
     pub forgets_deletes: bool,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { rules: Rules::default(), forgets_deletes: true }
+    }
 }
 
 /// A run.
@@ -61,7 +66,7 @@ impl Plan {
         let mut ops = ops(count, end, &mut dice.of("clients", (0, 0)));
         let mut rng = dice.of("faults", (0, 0));
         let mut faults = faults(hosts.len() as u16, end, options, &mut rng);
-        if options.forgets_deletes && count > 2 && rng.random_ratio(1, 6) {
+        if count > 2 && rng.random_ratio(1, 6) {
             faults.extend(two_at_once(count, end, &mut rng));
             faults.sort_by_key(|(at, _)| *at);
         }
@@ -182,11 +187,10 @@ fn faults(hosts: u16, end: Duration, options: PlanOptions, rng: &mut StdRng) -> 
 }
 
 /// What operators do: now and then a node is to leave, or a member that is down for long to be removed. Not where disks
-/// are lost, or programs replaced, too: nobody may be left then that can let another in.
+/// are lost, too: nobody may be left then that can let another in.
 fn acts(hosts: u16, end: Duration, faults: &[(Duration, Fault)], rng: &mut StdRng) -> Vec<(Duration, Fault)> {
     let loses = |fault: &Fault| {
-        let lost = matches!(fault, Fault::Wipe { .. } | Fault::LoseEngine { .. } | Fault::Restore { .. });
-        lost || matches!(fault, Fault::Upgrade { .. })
+        matches!(fault, Fault::Wipe { .. } | Fault::LoseEngine { .. } | Fault::Restore { .. })
     };
     if hosts < 3 || faults.iter().any(|(_, fault)| loses(fault)) {
         return Vec::new();
@@ -250,7 +254,7 @@ fn fault(hosts: u16, options: PlanOptions, disks_to_lose: &mut usize, rng: &mut 
         1 => Kept::Prefix(rng.random_range(0..=1_000)),
         _ => Kept::Torn(rng.random()),
     };
-    match rng.random_range(0..110) {
+    match rng.random_range(0..114) {
         0..22 => {
             let (power, moves) = (rng.random(), rng.random_ratio(1, 8));
             Fault::Crash { host, kept, power, off: ms(rng, 10, 20_000), moves }
@@ -264,9 +268,7 @@ fn fault(hosts: u16, options: PlanOptions, disks_to_lose: &mut usize, rng: &mut 
                 Fault::LoseEngine { host, off: ms(rng, 100, 15_000) }
             }
         }
-        34..38 if options.restores || options.forgets_deletes => {
-            Fault::Restore { host, off: ms(rng, 100, 10_000) }
-        }
+        34..38 if options.forgets_deletes => Fault::Restore { host, off: ms(rng, 100, 10_000) },
         38..44 => Fault::Pause { host, time: ms(rng, 100, 12_000) },
         44..54 => {
             let group = (1..=hosts).map(HostId).filter(|_| rng.random()).collect();
@@ -289,7 +291,7 @@ fn fault(hosts: u16, options: PlanOptions, disks_to_lose: &mut usize, rng: &mut 
             let by_ms = rng.random_range(-by..=by);
             Fault::Jump { host, by_ms }
         }
-        97..104 if options.forgets_deletes => {
+        97..104 => {
             let (record, bit, found) = (rng.random_range(0..1_000), rng.random(), ms(rng, 1, 20_000));
             Fault::Rot { host, record, bit, found }
         }
@@ -298,6 +300,7 @@ fn fault(hosts: u16, options: PlanOptions, disks_to_lose: &mut usize, rng: &mut 
             let oldest = if rng.random() { newest } else { WIRE_VERSION };
             Fault::Upgrade { host, off: ms(rng, 100, 5_000), oldest, newest }
         }
-        _ => Fault::Drift { host, ppm: rng.random_range(-50_000..50_000) },
+        106..110 => Fault::Drift { host, ppm: rng.random_range(-50_000..50_000) },
+        _ => Fault::Die { host, after: rng.random_range(0..300), kept, off: ms(rng, 10, 8_000) },
     }
 }

@@ -168,6 +168,7 @@ impl World {
             state: State::Down,
             run: 0,
             paused_until: Duration::ZERO,
+            dies: None,
             given_up: None,
             handed_over: false,
             rng: self.dice.of("host", (u64::from(id.0), 0)),
