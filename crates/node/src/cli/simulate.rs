@@ -63,13 +63,9 @@ pub(crate) struct Simulate {
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     time: Option<Duration>,
 
-    /// Put disks back to old backups, as --forget-deletes does anyway
+    /// Never forget a delete, as with `--forget-deletes off` of a node; nor are old backups put back then
     #[arg(long)]
-    restores: bool,
-
-    /// Forget deletes, too, and put disks back to old backups
-    #[arg(long)]
-    forget_deletes: bool,
+    keep_deletes: bool,
 
     /// Say everything that happened, for --seed and --scenario
     #[arg(long)]
@@ -94,15 +90,14 @@ impl Simulate {
     }
 
     fn options(&self) -> PlanOptions {
-        PlanOptions { rules: self.rules(), restores: self.restores, forgets_deletes: self.forget_deletes }
+        PlanOptions { rules: self.rules(), forgets_deletes: !self.keep_deletes }
     }
 
     /// What else a command that replays this must say.
     fn switches(&self) -> String {
         let off: String = self.rules_off.iter().map(|rule| format!(" --rule-off {rule}")).collect();
-        let restores = if self.restores { " --restores" } else { "" };
-        let forgets = if self.forget_deletes { " --forget-deletes" } else { "" };
-        format!("{off}{restores}{forgets}")
+        let keeps = if self.keep_deletes { " --keep-deletes" } else { "" };
+        format!("{off}{keeps}")
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn settings(written: &Flags, said_by: SaidBy<'_>) -> Result<Settings,
             .unwrap_or(true),
         forget_deletes: reader
             .read("forget_deletes", &written.forget_deletes, values::switch)?
-            .unwrap_or(false),
+            .unwrap_or(true),
         forget_grace: reader
             .read("forget_grace", &written.forget_grace, forget_grace)?
             .unwrap_or(Duration::from_secs(600)),
