@@ -11,7 +11,7 @@ use crate::roster::Roster;
 use crate::rules::{Rule, Rules};
 use crate::stability::Kept;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// The longest form that is read, in bytes.
 const BYTES_MAX: usize = 4 << 20;
 
@@ -37,6 +37,8 @@ pub struct Meta {
     /// Per peer: the start, in milliseconds since 1970 by this node's clock, of the last session that proved the two
     /// identical.
     pub identical: BTreeMap<NodeId, u64>,
+    /// Whether this node was forced to leave, and has not yet searched for what only it holds.
+    pub unsearched: bool,
 }
 
 /// Why bytes are no such record.

@@ -92,6 +92,32 @@ fn a_node_that_nobody_answers_waits_over_a_restart_too() {
     assert_eq!(cluster.values(id(3), &key("k")), ["v"]);
 }
 
+/// What it holds, and others lack, is handed over as its first session ends its being behind; then it goes.
+#[test]
+fn a_node_that_is_behind_leaves_when_it_has_caught_up() {
+    let mut cluster = Cluster::new(3, 12, sessions_only());
+    cluster.run(secs(30));
+    cluster.cut.insert(id(1));
+    cluster.run(secs(10));
+    cluster.put(id(1), &key("k"), "v", None);
+    cluster.put(id(3), &key("there"), "w", None);
+    cluster.run(secs(1));
+    cluster.kill(id(1));
+    let meta = &mut cluster.nodes.get_mut(&id(1)).unwrap().meta;
+    (meta.caught_up, meta.stability.behind) = (false, Some(gossip::stability::Cause::Restored));
+    cluster.restart(id(1));
+    assert_eq!(leave(&mut cluster, 1, false), Ok(()));
+    assert_eq!(serving(&cluster, 1), Serving::Behind);
+    assert_eq!(leave(&mut cluster, 1, false), Ok(()), "twice is once");
+    cluster.run(secs(10));
+    assert!(!cluster.nodes[&id(1)].left, "it has met nobody");
+    cluster.cut.clear();
+    cluster.run(secs(30));
+    assert!(cluster.nodes[&id(1)].left);
+    assert_eq!(members(&cluster, 3), [id(2), id(3)]);
+    assert_eq!(cluster.values(id(3), &key("k")), ["v"]);
+}
+
 #[test]
 fn the_others_see_that_a_member_is_leaving() {
     let mut cluster = Cluster::new(2, 3, CoreConfig::default());
@@ -137,6 +163,31 @@ fn the_last_one_stays_unless_forced() {
     assert!(cluster.nodes[&id(2)].left);
     assert_eq!(cluster.nodes[&id(2)].quarantine.len(), 1, "what is nowhere else is kept for people");
     assert_eq!(leave(&mut cluster, 2, false), Ok(()), "it has left");
+}
+
+/// Killed as it filled its quarantine file, it goes on at the next start: nothing else reads what is left in its store.
+#[test]
+fn one_that_was_killed_as_it_left_by_force_puts_aside_the_rest_at_its_next_start() {
+    let mut cluster = Cluster::new(2, 5, CoreConfig::default());
+    cluster.run(secs(3));
+    cluster.cut.insert(id(2));
+    cluster.run(secs(10));
+    cluster.put(id(2), &key("k"), "v", None);
+    cluster.run(secs(10));
+    cluster.doomed = Some(id(2));
+    leave(&mut cluster, 2, true).unwrap();
+    cluster.kill(id(2));
+    cluster.doomed = None;
+    for starts in 1..3 {
+        cluster.restart(id(2));
+        cluster.cut.clear();
+        cluster.run(secs(10));
+        let node = cluster.nodes.get_mut(&id(2)).unwrap();
+        let kept: Vec<_> = node.quarantine.drain(..).map(|(key, _)| key).collect();
+        let expected: &[model::Key] = if starts == 1 { &[key("k")] } else { &[] };
+        assert!(node.left && kept == expected, "{starts}: {kept:?}");
+        cluster.kill(id(2));
+    }
 }
 
 #[test]

@@ -155,6 +155,7 @@ impl World {
             caught_up,
             stability: Default::default(),
             identical: BTreeMap::new(),
+            unsearched: false,
         };
         if !self.persist(id, &meta) {
             return self.crash_of_itself(id, "its record cannot be written");

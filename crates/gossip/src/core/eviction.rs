@@ -187,7 +187,8 @@ impl Core {
         let at = env.time.tick(env.now.wall_ms).ok_or(EvictRefusal::NotReady)?;
         let identical_ms = self.meta.identical.get(&target).copied();
         tracing::warn!(member = %self.meta.roster.shown_name(target), last_identical_ms = identical_ms,
-            "removed by force, without the promises of the others: what it took since it was last proven identical, and              told nobody, is lost to them");
+            "removed by force, without the promises of the others: what it took since it was last proven identical, and \
+             told nobody, is lost to them");
         let before = self.meta.roster.clone();
         let removed = self.meta.roster.remove(target, Removal { at, by: self.meta.node });
         removed.map_err(|_| EvictRefusal::NotAMember)?;

@@ -249,6 +249,8 @@ impl Core {
         let at = env.time.tick(env.now.wall_ms).filter(|at| *at > Hlc::ZERO).ok_or(LeaveRefusal::NotReady)?;
         let before = self.meta.roster.clone();
         self.meta.roster.remove(me, Removal { at, by: me }).map_err(|_| LeaveRefusal::NotAMember)?;
+        // With the removal, in one record: what is not searched now is at the next start.
+        self.meta.unsearched = forced;
         let until = forced.then_some(env.now.mono + FORCED_TELLS_FOR);
         self.leaving.step = Some(Step::Telling { again_at: env.now.mono, until });
         self.out.push_back(Action::CloseWrites);

@@ -65,9 +65,11 @@ impl Stranded {
 }
 
 impl Core {
-    /// A node that was removed while it was away, or as it stopped, has not looked yet, or not at all.
+    /// A node that was removed while it was away, or as it stopped, has not looked yet, or not at all. Nor has one that
+    /// was stopped as it left by force.
     pub(super) fn begin_stranded(&mut self) {
-        if self.meta.roster.removal(self.meta.node).is_some() && !self.has_left() {
+        let is_removed = self.meta.roster.removal(self.meta.node).is_some();
+        if is_removed && (!self.has_left() || self.meta.unsearched) {
             self.search_stranded();
         }
     }
@@ -94,6 +96,9 @@ impl Core {
             let siblings = search.found;
             self.stranded.search = None;
             self.changed = true;
+            if std::mem::take(&mut self.meta.unsearched) {
+                self.persist();
+            }
             if siblings > 0 {
                 tracing::warn!(siblings, "values that no other member is known to have are in quarantine");
             }

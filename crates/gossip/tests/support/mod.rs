@@ -70,6 +70,8 @@ pub struct Cluster {
     pub config: CoreConfig,
     pub loss: f64,
     pub cut: BTreeSet<NodeId>,
+    /// A member that is to be killed before anything is in its quarantine file.
+    pub doomed: Option<NodeId>,
     /// A member that a test speaks for: its core sends heartbeats alone, and what is sent to it is kept here.
     pub hijacked: Option<NodeId>,
     pub intercepted: VecDeque<(NodeId, Frame)>,
@@ -103,6 +105,7 @@ impl Cluster {
             config,
             loss: 0.0,
             cut: BTreeSet::new(),
+            doomed: None,
             hijacked: None,
             intercepted: VecDeque::new(),
             mangled: None,
@@ -133,6 +136,7 @@ impl Cluster {
                 caught_up: true,
                 stability: Default::default(),
                 identical: BTreeMap::new(),
+                unsearched: false,
             };
             cluster.start(meta, Arc::new(MemoryEngine::new()));
         }
@@ -222,6 +226,7 @@ impl Cluster {
                     let merged = node.store.merge(&entries).unwrap();
                     later.push(Event::Stored { op, changed: merged.changed });
                 }
+                Action::Quarantine { .. } if self.doomed == Some(at) => {}
                 Action::Quarantine { op, entries } => {
                     take_out(&node.store, &entries).unwrap();
                     let changed = vec![true; entries.len()];

@@ -143,5 +143,6 @@ fn record(
         caught_up,
         stability: Kept { behind: (!caught_up).then_some(Cause::Joined), ..Kept::default() },
         identical: BTreeMap::new(),
+        unsearched: false,
     }
 }

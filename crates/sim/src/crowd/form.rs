@@ -46,6 +46,7 @@ impl World {
                 caught_up: true,
                 stability: Default::default(),
                 identical: Default::default(),
+                unsearched: false,
             };
             let Some(host) = self.hosts.get_mut(&id) else { continue };
             host.disk.engine = Some(Arc::new(MemoryEngine::new()));
