@@ -29,6 +29,9 @@ pub const GOSSIP_PORT: u16 = 7711;
 /// The largest value that any setting may allow, in bytes.
 pub const VALUE_BYTES_LIMIT: u64 = 16 * 1024 * 1024;
 
+/// To how many members a new write is pushed in a round, where nobody says otherwise.
+pub const FANOUT: u8 = 3;
+
 /// When an acknowledged write is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::values::{self, NodeName, Written};
 use super::{
-    Durability, Flags, GOSSIP_PORT, HTTP_PORT, LogFormat, RepairMethod, Settings, SettingsError,
+    Durability, FANOUT, Flags, GOSSIP_PORT, HTTP_PORT, LogFormat, RepairMethod, Settings, SettingsError,
     VALUE_BYTES_LIMIT,
 };
 
@@ -56,7 +56,7 @@ pub(crate) fn settings(written: &Flags, said_by: SaidBy<'_>) -> Result<Settings,
         value_bytes_max: reader
             .read("value_bytes_max", &written.value_bytes_max, value_bytes)?
             .unwrap_or(1 << 20),
-        fanout: reader.read("fanout", &written.fanout, fanout)?.unwrap_or(3),
+        fanout: reader.read("fanout", &written.fanout, fanout)?.unwrap_or(usize::from(FANOUT)),
         durability: reader.read("durability", &written.durability, durability)?.unwrap_or(Durability::Fsync),
         repair_max_bytes_per_second: reader.read(
             "repair_max_bytes_per_second",

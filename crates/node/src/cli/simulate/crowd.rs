@@ -18,6 +18,7 @@ use sim::crowd::{Cut, NODES_MAX, WHOLE_NODES_MAX};
 use super::super::bench::progress::Progress;
 use super::super::error::CliError;
 use super::super::output::{self, Screen};
+use crate::settings::FANOUT;
 
 /// Members of the clusters whose failure detection is measured: one that beats, and larger ones that probe.
 const DETECTION_NODES: [usize; 3] = [3, 10, 30];
@@ -47,7 +48,7 @@ pub(super) struct Crowd {
     partition: Option<Cut>,
 
     /// Members that a rumor is pushed to in a round
-    #[arg(long, value_name = "N", requires = "nodes", default_value_t = 4,
+    #[arg(long, value_name = "N", requires = "nodes", default_value_t = FANOUT,
           value_parser = clap::value_parser!(u8).range(1..=64))]
     fanout: u8,
 
