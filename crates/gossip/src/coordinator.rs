@@ -57,7 +57,7 @@ pub enum Refusal {
         max: usize,
     },
     /// The value is to expire at once, or too late.
-    #[error("a value expires after 1 ms to 100 years, not after {} ms", .ttl.as_millis())]
+    #[error("a value expires after 1 ms to 100 years, and that is {}", if *.ttl < TTL_MIN { "less" } else { "more" })]
     Ttl {
         /// After how long it was to.
         ttl: Duration,

@@ -16,11 +16,10 @@ use crate::problem::{Problem, ProblemKind, bad_ttl};
 use crate::service::{DeleteRequest, PutRequest, Read, Service, Version};
 use crate::siblings;
 use crate::target::{self, Query};
+use crate::ttl::parse_ttl;
 
 /// About as many headers as an answer has.
 const HEADERS: usize = 12;
-/// Longest part of a `ttl` that a problem repeats, in characters.
-const TTL_SHOWN_CHARS_MAX: usize = 64;
 /// What a value is when nobody said.
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -119,11 +118,7 @@ async fn put<S: Service>(
 fn ttl(given: Option<Vec<u8>>) -> Result<Option<Duration>, Problem> {
     let Some(bytes) = given else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
-    let wrong = || {
-        let shown: String = text.chars().take(TTL_SHOWN_CHARS_MAX).collect();
-        bad_ttl(&format!("'ttl' is a duration with its unit, not '{shown}'"))
-    };
-    humantime::parse_duration(&text).map(Some).map_err(|_| wrong())
+    parse_ttl(&text).map(Some).map_err(|wrong| bad_ttl(&wrong.to_string()))
 }
 
 async fn delete<S: Service>(app: &App<S>, key: Key, sent: &HeaderMap) -> Result<Response, Problem> {

@@ -97,6 +97,7 @@ mod service;
 mod siblings;
 mod status;
 mod target;
+mod ttl;
 mod view;
 
 pub use app::{RouterOptions, router};
@@ -114,6 +115,7 @@ pub use service::{
     DeleteRequest, Deleted, Limits, ListItem, ListPage, ListRequest, PutRequest, Read, Service, Version,
     Written,
 };
+pub use ttl::{TtlError, parse_ttl};
 pub use view::{ClusterView, Liveness, MemberView, NodeView, Readiness, RepairView, ScrubView};
 
 /// Shortest time that a drill may last.

@@ -39,8 +39,8 @@ pub(crate) struct Put {
     #[arg(long, value_name = "TOKEN")]
     context: Option<String>,
 
-    /// The value expires after this time, such as 30s, 5m, 12h or 7d; without it it stays
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    /// The value expires after this time, such as 30s, 5m (minutes), 12h or 7d; without it it stays
+    #[arg(long, value_name = "DURATION", value_parser = http_api::parse_ttl, allow_hyphen_values = true)]
     ttl: Option<Duration>,
 
     /// Print one JSON document
