@@ -182,10 +182,10 @@ fn an_evicted_member_that_returns_keeps_what_only_it_had_and_it_can_be_brought_b
     std::fs::write(&bad, &good[..good.len() - 1]).unwrap();
     fails(quarantine(&["list"], &bad), 2, "is damaged at byte");
     let mut altered = good;
-    altered[40] ^= 1;
+    altered[100] ^= 1;
     std::fs::write(&bad, altered).unwrap();
     let refused = run(mangrove().args(["quarantine", "import", "--yes"]).arg(&bad), SOON);
-    fails(refused, 2, "is damaged at byte 8");
+    fails(refused, 2, "is damaged at byte 56");
 }
 
 /// While a member is down deletes wait for it; to evict it ends that.

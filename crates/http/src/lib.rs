@@ -116,7 +116,9 @@ pub use service::{
     Written,
 };
 pub use ttl::{TtlError, parse_ttl};
-pub use view::{ClusterView, Liveness, MemberView, NodeView, Readiness, RepairView, ScrubView};
+pub use view::{
+    ClusterView, Liveness, MemberView, NodeView, Readiness, RepairView, ScrubView, rfc3339,
+};
 
 /// Shortest time that a drill may last.
 pub const DRILL_TIME_MIN: Duration = Duration::from_secs(1);

@@ -163,7 +163,7 @@ pub(crate) fn moment<S: Serializer>(value: &Option<u64>, to: S) -> Result<S::Ok,
 }
 
 /// Milliseconds since 1970 as RFC 3339 in UTC; `None` past the year 9999.
-pub(crate) fn rfc3339(millis: u64) -> Option<String> {
+pub fn rfc3339(millis: u64) -> Option<String> {
     let millis = i64::try_from(millis).ok()?;
     Some(format!("{:.3}", Timestamp::from_millisecond(millis).ok()?))
 }

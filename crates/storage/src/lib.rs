@@ -39,7 +39,7 @@ pub use flusher::{Flusher, WhenDurable};
 pub use loss::{forget_losses, move_aside};
 pub use memory::MemoryEngine;
 pub use opening::{OpenedSled, SledOptions};
-pub use quarantine::{Quarantine, QuarantineError, Quarantined, read_quarantine};
+pub use quarantine::{Quarantine, QuarantineError, QuarantineReader, Quarantined, quarantine_bytes};
 pub use scrub::{Progress, SCRUB_INTERVAL, Scrub, ScrubCounts, ScrubNext};
 pub use sled::SledEngine;
 pub use store::{

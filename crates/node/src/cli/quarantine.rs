@@ -3,19 +3,22 @@
 mod import;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
-use model::{Key, Sibling};
+use http_api::rfc3339;
+use model::{ClusterId, Key, Sibling};
 use serde::Serialize;
-use storage::{Quarantined, read_quarantine};
+use storage::{QuarantineError, QuarantineReader, Quarantined};
 
 use super::error::CliError;
 use super::keys;
 use super::output::{self, Coloured, Screen, bytes_shown};
+
+/// The file's name in a data directory.
+const FILE_NAME: &str = "quarantine";
 
 /// Look at values that only one node still had, and bring them back
 #[derive(Debug, Args)]
@@ -31,12 +34,23 @@ enum Command {
     Import(import::Import),
 }
 
-/// Show what a quarantine file holds: keys, sizes, ids of writes, when each was put there
+/// Which file to read
 #[derive(Debug, Args)]
-struct List {
+struct From {
     /// The file, or the data directory that it is in
     #[arg(value_name = "FILE")]
     file: PathBuf,
+
+    /// Of a damaged file use what lies before the damage, which is whole
+    #[arg(long)]
+    up_to_damage: bool,
+}
+
+/// Show what a quarantine file holds: keys, sizes, dots, when each was put there
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    from: From,
 
     /// Print one JSON document, the values in it
     #[arg(long)]
@@ -46,15 +60,14 @@ struct List {
 /// Write a value of a quarantine file to stdout
 #[derive(Debug, Args)]
 struct Show {
-    /// The file, or the data directory that it is in
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    from: From,
 
     /// The key
     #[arg(value_name = "KEY")]
     key: OsString,
 
-    /// Which of several values: the id of its write, as `list` shows it
+    /// Which of several siblings: its dot, as `list` shows it
     #[arg(long, value_name = "DOT")]
     dot: Option<String>,
 }
@@ -80,7 +93,6 @@ struct Aside {
 struct Row {
     /// Percent-encoded.
     key: String,
-    /// The id of the write.
     dot: String,
     /// When it was written, by its writer's clock; RFC 3339.
     written: Option<String>,
@@ -93,29 +105,86 @@ struct Row {
     value: String,
 }
 
-/// Reads a whole file: of one that is cut or altered nothing is used.
-fn read(file: &Path) -> Result<Vec<Aside>, CliError> {
-    let path = if file.is_dir() { file.join("quarantine") } else { file.to_owned() };
-    let mut all = Vec::new();
-    let mut visit = |Quarantined { at_ms, key, entry }: Quarantined| {
-        let siblings = entry.siblings().iter().cloned();
-        all.extend(siblings.map(|sibling| Aside { at_ms, key: key.clone(), sibling }));
-    };
-    match read_quarantine(&path, &mut visit) {
-        Ok(()) => Ok(all),
-        Err(error) => Err(CliError::Refused(error.to_string())),
+/// What was read of a file.
+#[derive(Debug)]
+struct Told {
+    /// The cluster whose data it is.
+    cluster: ClusterId,
+    values: Vec<Aside>,
+}
+
+/// Reads a whole file: of one that is cut or altered nothing is used, unless that was asked for.
+fn read(from: &From) -> Result<Told, CliError> {
+    let path = from.path();
+    let mut reader = QuarantineReader::open(&path).map_err(|error| unusable(&error))?;
+    let mut values = Vec::new();
+    for read in reader.by_ref() {
+        match read {
+            Ok(Quarantined { at_ms, key, entry }) => {
+                let siblings = entry.siblings().iter().cloned();
+                values.extend(siblings.map(|sibling| Aside { at_ms, key: key.clone(), sibling }));
+            }
+            Err(error @ QuarantineError::Damaged { .. }) if from.up_to_damage => {
+                output::say(&format!("{error}; going on with what lies before"));
+            }
+            Err(error) => return Err(unusable(&error)),
+        }
+    }
+    Ok(Told { cluster: reader.cluster(), values })
+}
+
+impl From {
+    fn path(&self) -> PathBuf {
+        if self.file.is_dir() { self.file.join(FILE_NAME) } else { self.file.clone() }
+    }
+
+    /// Whether it names a data directory in which no node has put anything aside.
+    fn is_empty(&self) -> bool {
+        self.file.is_dir() && !self.path().exists()
+    }
+
+    /// Files beside the one that are of other clusters, or damaged.
+    fn moved_aside(&self) -> Vec<String> {
+        let files = std::fs::read_dir(&self.file).into_iter().flatten().flatten();
+        let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names
+            .filter(|name| name.strip_prefix(FILE_NAME).is_some_and(|rest| rest.starts_with('.')))
+            .collect();
+        names.sort_unstable();
+        names
     }
 }
 
-fn moment(millis: u64) -> Option<String> {
-    let at = Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()?;
-    Some(format!("{at:.3}"))
+fn unusable(error: &QuarantineError) -> CliError {
+    CliError::Refused(match error {
+        QuarantineError::Damaged { values: 1.., .. } => {
+            format!("{error}; to use just what lies before, say --up-to-damage")
+        }
+        QuarantineError::Damaged { .. } => {
+            format!(
+                "{error}; look for another copy of it, such as one in a backup of that node's data directory"
+            )
+        }
+        QuarantineError::Io { .. } => {
+            format!("{error}; name the file, or the data directory of the node that it lies in")
+        }
+    })
 }
 
 fn list(arguments: &List) -> Result<(), CliError> {
-    let all = read(&arguments.file)?;
+    let aside = arguments.from.moved_aside();
+    if !aside.is_empty() {
+        output::say(&format!(
+            "files that were moved aside there, to be named by themselves: {}",
+            aside.join(", ")
+        ));
+    }
+    let all = if arguments.from.is_empty() { Vec::new() } else { read(&arguments.from)?.values };
     if arguments.json {
         return output::print_json(&all.iter().map(row).collect::<Vec<_>>());
+    }
+    if all.is_empty() {
+        return output::print("nothing is in quarantine there\n");
     }
     let rows = all.iter().map(|aside| {
         let Row { key, dot, written, quarantined, content_type, bytes, .. } = row(aside);
@@ -131,7 +200,7 @@ fn list(arguments: &List) -> Result<(), CliError> {
         ];
         cells.into_iter().map(|text| Coloured::plain(output::harmless(&text))).collect()
     });
-    let header = ["key", "size", "type", "written", "put aside", "write"];
+    let header = ["key", "size", "type", "written", "put aside", "dot"];
     output::print(Screen::stdout().table(&header, rows.collect()))
 }
 
@@ -140,9 +209,9 @@ fn row(aside: &Aside) -> Row {
     Row {
         key: key.to_percent(),
         dot: sibling.dot().to_string(),
-        written: moment(sibling.dot().hlc.millis()),
-        quarantined: moment(*at_ms),
-        expires: sibling.expiry().time().and_then(|at| moment(at.millis())),
+        written: rfc3339(sibling.dot().hlc.millis()),
+        quarantined: rfc3339(*at_ms),
+        expires: sibling.expiry().time().and_then(|at| rfc3339(at.millis())),
         content_type: sibling.content_type().map(str::to_owned),
         bytes: sibling.value().len(),
         value: STANDARD.encode(sibling.value()),
@@ -151,18 +220,20 @@ fn row(aside: &Aside) -> Row {
 
 fn show(arguments: &Show) -> Result<(), CliError> {
     let key = keys::key(&arguments.key)?;
-    let all = read(&arguments.file)?;
+    let all = read(&arguments.from)?.values;
     let is_wanted = |aside: &&Aside| {
         aside.key == key && arguments.dot.as_ref().is_none_or(|dot| aside.sibling.dot().to_string() == *dot)
     };
     let found: Vec<&Aside> = all.iter().filter(is_wanted).collect();
     match found.as_slice() {
-        [] => Err(CliError::Failed("the file has no such value".into())),
+        [] => Err(CliError::Failed(
+            "the file has no such value; see what it has with `mangrove quarantine list`".into(),
+        )),
         [one] => output::print(one.sibling.value()),
         several => {
             let dots: Vec<String> = several.iter().map(|aside| aside.sibling.dot().to_string()).collect();
             Err(CliError::Refused(format!(
-                "there are several values: say which, with --dot: {}",
+                "there are several siblings: say which, with --dot: {}",
                 dots.join(", ")
             )))
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use gossip::meta::Meta;
-use model::{Entry, Key, NodeId};
+use model::{ClusterId, Entry, Key, NodeId};
 use storage::small_file::{self, SmallFileError};
 use storage::{DataDir, DirError, Quarantine, QuarantineError};
 
@@ -83,16 +83,26 @@ impl NodeFiles {
     ///
     /// # Errors
     /// The disk refuses; the file may hold a part.
-    pub fn quarantine(&self, at_ms: u64, entries: &[(Key, Entry)]) -> Result<(), QuarantineError> {
+    pub fn quarantine(
+        &self,
+        cluster: ClusterId,
+        at_ms: u64,
+        entries: &[(Key, Entry)],
+    ) -> Result<(), QuarantineError> {
         let mut open = self.quarantine.lock().unwrap_or_else(PoisonError::into_inner);
         // What a failed try has left in the file is looked at by the next opening.
         let mut file = match open.take() {
             Some(file) => file,
-            None => Quarantine::open(&self.dir.file("quarantine"))?,
+            None => Quarantine::open(&self.dir.file("quarantine"), cluster)?,
         };
         file.append(at_ms, entries)?;
         *open = Some(file);
         Ok(())
+    }
+
+    /// How many bytes of values are in the quarantine file.
+    pub fn quarantine_bytes(&self) -> u64 {
+        storage::quarantine_bytes(&self.dir.file("quarantine"))
     }
 
     /// Where the clock's reservation is.

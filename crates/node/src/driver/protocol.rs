@@ -179,7 +179,8 @@ impl Protocol {
 
     /// Into the file first, durably: what is in neither place is lost.
     fn quarantine(&self, op: u64, entries: &[(Key, Entry)]) -> Event {
-        if let Err(error) = self.files.quarantine(self.line.now().wall_ms, entries) {
+        let (cluster, now) = (self.member.cluster, self.line.now().wall_ms);
+        if let Err(error) = self.files.quarantine(cluster, now, entries) {
             return Event::StoreStopped { reason: error.to_string() };
         }
         let taken_out = take_out(&self.member.store, entries);

@@ -2,25 +2,28 @@
 //! written or deleted meanwhile may have been right (H18).
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use client::{PutOptions, Siblings};
 use jiff::Timestamp;
+use model::ClusterId;
 use serde::Serialize;
 
 use super::super::endpoint::{Endpoints, Remote};
 use super::super::error::CliError;
 use super::super::output::{self, Coloured, Screen, bytes_shown};
-use super::{Aside, read, row};
+use super::{Aside, From, Told, read, row};
 
 /// Bring values of a quarantine file back into the cluster, beside what is there
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The file, or the data directory that it is in
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    from: From,
+
+    /// Bring them even into another cluster than the one that they were written in
+    #[arg(long)]
+    force: bool,
 
     /// Show what it would bring, and bring nothing
     #[arg(long)]
@@ -73,9 +76,12 @@ struct Report {
 pub(super) async fn run(arguments: Import) -> Result<(), CliError> {
     // Whole before anything is asked or written: of a damaged file nothing is used.
     let mut seen = BTreeSet::new();
-    let mut all = read(&arguments.file)?;
+    let Told { cluster, values: mut all } = read(&arguments.from)?;
     all.retain(|aside| seen.insert((aside.key.clone(), aside.sibling.dot())));
     let remote = arguments.endpoints.connect()?;
+    if !arguments.force {
+        same_cluster(&remote, cluster).await?;
+    }
     let mut lines = Vec::with_capacity(all.len());
     for aside in &all {
         let held = remote.siblings(&aside.key).await?;
@@ -109,6 +115,17 @@ pub(super) async fn run(arguments: Import) -> Result<(), CliError> {
     }
     let done = if arguments.dry_run { "would be added" } else { "added" };
     output::print(format!("{brought} values {done}, {there} are there already, {expired} have expired\n"))
+}
+
+/// What was written in one cluster means nothing in another.
+async fn same_cluster(remote: &Remote, cluster: ClusterId) -> Result<(), CliError> {
+    match remote.cluster().await?.cluster {
+        Some(theirs) if theirs != cluster => Err(CliError::Refused(format!(
+            "the file is of cluster {cluster}, and the node asked is of cluster {theirs}: name a node of the former with \
+             --endpoint, or say --force"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn stopped_at(line: &Line, error: CliError) -> CliError {
