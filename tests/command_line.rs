@@ -68,7 +68,7 @@ fn concurrent_values_are_shown_and_replaced_with_the_token_that_was_printed() {
     let api = cluster.api(0);
     let latest = ask(api, &["get", "key"]).expect(0);
     assert_eq!(latest.text(), "two");
-    assert!(latest.stderr.contains("2 concurrent values"), "{}", latest.stderr);
+    assert!(latest.stderr.contains("2 siblings"), "{}", latest.stderr);
     let shown = ask(api, &["get", "key", "--siblings"]).expect(0).text();
     assert!(shown.contains("one") && shown.contains("two"), "{shown}");
     let all = json(&ask(api, &["get", "key", "--json"]).expect(0));

@@ -13,7 +13,7 @@ use storage::{Batch, Engine, SledEngine, SledOptions, Space};
 use support::{Api, Cluster, Node, QUICK, SOON, ask, json, noise, until};
 
 const KEYS: usize = 60;
-/// No search for damage, so that reads meet it.
+/// No scrub, so that reads meet it.
 const UNSEARCHED: &[&str] = &["--repair-interval", "200ms", "--scrub-bytes-per-second", "0"];
 
 fn key(number: usize) -> String {

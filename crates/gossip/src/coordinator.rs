@@ -67,7 +67,7 @@ pub enum Refusal {
     ContentTypeTooLong,
     /// The write would leave too many siblings.
     #[error(
-        "the key would have {siblings} concurrent values, at most {max} are accepted; read them all and write with their context"
+        "the key would have {siblings} siblings, at most {max} are accepted; read them all and write with their context"
     )]
     TooManySiblings {
         /// How many it would leave.

@@ -22,7 +22,7 @@ pub(crate) struct Get {
     #[arg(long, short, value_name = "FILE", conflicts_with_all = ["siblings", "json"])]
     output: Option<PathBuf>,
 
-    /// Show all concurrent values in a table, and the context token that replaces them
+    /// Show all siblings in a table, and the context token that replaces them
     #[arg(long)]
     siblings: bool,
 
@@ -64,7 +64,7 @@ pub(crate) async fn run(arguments: Get) -> Result<(), CliError> {
     }
     if got.siblings > 1 {
         output::say(&format!(
-            "{key} has {} concurrent values, this is the latest; see all with: mangrove get --siblings {key}",
+            "{key} has {} siblings, this is the latest; see all with: mangrove get --siblings {key}",
             got.siblings
         ));
     }

@@ -25,7 +25,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
 
-    /// Show size, time, concurrent values, content type and when it expires, too
+    /// Show size, time, siblings, content type and when it expires, too
     #[arg(long)]
     long: bool,
 

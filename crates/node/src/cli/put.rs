@@ -78,7 +78,7 @@ pub(crate) async fn run(arguments: Put) -> Result<(), CliError> {
     }
     if written.siblings > 1 {
         output::say(&format!(
-            "{key} now has {} concurrent values; see them with: mangrove get --siblings {key}",
+            "{key} now has {} siblings; see them with: mangrove get --siblings {key}",
             written.siblings
         ));
     }
