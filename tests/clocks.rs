@@ -98,7 +98,7 @@ fn a_clock_that_was_set_back_makes_no_earlier_write_and_is_named() {
     // The others keep their time, take what it writes, and say whose clock it is.
     let ahead = until("the skew is told", SOON, || {
         let members = json(&ask(cluster.api(0), &["members", "--json"]).expect(0));
-        let n3 = members.as_array().unwrap().iter().find(|member| member["name"] == "n3").unwrap();
+        let n3 = members["members"].as_array().unwrap().iter().find(|member| member["name"] == "n3").unwrap();
         let ahead = n3["clock_ahead_ms"].as_u64().unwrap();
         (ahead > 0).then_some(ahead).ok_or(members.to_string())
     });

@@ -105,7 +105,14 @@ fn the_state_of_the_cluster_is_shown_to_people_and_to_programs() {
     for node in &cluster.nodes {
         assert!(members.contains(&node.gossip.to_string()) && members.contains(&node.name), "{members}");
     }
-    assert_eq!(json(&ask(api, &["members", "--json"]).expect(0)).as_array().unwrap().len(), 3);
+    let told = json(&ask(api, &["members", "--json"]).expect(0));
+    let each = told["members"].as_array().unwrap();
+    assert!(
+        each.len() == 3 && each.iter().all(|member| member["version"] == env!("CARGO_PKG_VERSION")),
+        "{told}"
+    );
+    assert!(each.iter().all(|member| member["forgetting"]["resurrections_blocked"] == 0), "{told}");
+    assert!(told["forgetting"]["waiting"]["tombstones"].is_u64() && told["removed"] == serde_json::json!([]));
 
     assert_eq!(ask(api, &["health"]).expect(0).text(), "ready\n");
     cluster.nodes[2].kill9();

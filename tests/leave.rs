@@ -50,11 +50,24 @@ fn what_would_lose_data_is_refused_and_changes_nothing() {
     let mut cluster = Cluster::start(2, FLAGS);
     let (one, two) = (cluster.api(0), cluster.api(1));
     fails(ask(one, &["evict", "n2"]), 1, "n2 answers");
-    fails(ask(one, &["evict", "n1"]), 1, "mangrove leave");
-    fails(ask(one, &["evict", "n9"]), 1, "No member is called 'n9'. The members are: n1, n2.");
+    let oneself = ask(one, &["evict", "n1"]);
+    assert!(
+        oneself.stderr.contains("--force") && oneself.stderr.contains("quarantine file"),
+        "{}",
+        oneself.stderr
+    );
+    fails(oneself, 1, "mangrove leave");
+    fails(ask(one, &["evict", "n9"]), 1, "no member is called n9; the members are: n1, n2");
     // What asks nobody must be said twice where no person can be asked.
-    fails(ask(one, &["evict", "n2", "--force"]), 2, "say --yes");
-    fails(ask(one, &["leave", "--force"]), 2, "say --yes");
+    one.put("k", "v");
+    cluster.wait_equal_roots();
+    let asked = ask(one, &["evict", "n2", "--force"]);
+    assert!(asked.stderr.contains("n2 (alive) is removed"), "{}", asked.stderr);
+    assert!(asked.stderr.contains("since it was last proven identical to n1"), "{}", asked.stderr);
+    fails(asked, 2, "say --yes");
+    let asked = ask(one, &["leave", "--force"]);
+    assert!(asked.stderr.contains("handing nothing over"), "{}", asked.stderr);
+    fails(asked, 2, "say --yes");
     let send = |target: &str, body: &str| {
         one.send(Method::POST, target, &[("content-type", "application/json")], body.to_owned()).unwrap()
     };
@@ -68,10 +81,9 @@ fn what_would_lose_data_is_refused_and_changes_nothing() {
     ] {
         assert_eq!(send(target, body).problem().as_deref(), Some(problem), "{target} {body}");
     }
-    assert_eq!(one.fetch("/v1/cluster/leave").unwrap().status, 405);
+    let looked = one.fetch("/v1/cluster/leave").unwrap();
+    assert_eq!((looked.status, &looked.json()["state"]), (200, &"member".into()), "to look changes nothing");
     assert_eq!(cluster.nodes[0].view().members.len(), 2);
-    one.put("k", "v");
-    cluster.wait_equal_roots();
     // One of two is no majority, and the last one has nobody to hand over to.
     cluster.nodes[1].kill9();
     until("too few can promise it", SOON, || {
@@ -109,6 +121,12 @@ fn a_leaving_node_waits_for_somebody_to_hand_over_to() {
     assert_eq!((answer.status, &told["state"]), (202, &"leaving".into()), "{told}");
     assert_eq!(told["waits_for"], serde_json::json!(["n2"]));
     assert_eq!(told["keys_alone"], 1, "{told}");
+    // Asked again, and only looked at, it says the same.
+    let again = leaving("false");
+    assert_eq!((again.status, again.json()), (202, told.clone()));
+    assert_eq!(one.fetch("/v1/cluster/leave").unwrap().json(), told);
+    let asked = ask(one, &["leave", "--force"]);
+    fails(asked, 2, "up to 1 of its keys have values that nobody else is known to hold");
     assert_eq!(one.try_put("k", "no").unwrap().problem().as_deref(), Some("not-ready"));
     assert_eq!(one.text("k").as_deref(), Some("handed over"), "it still reads");
     cluster.nodes[0].kill9();
@@ -124,9 +142,8 @@ fn a_leaving_node_waits_for_somebody_to_hand_over_to() {
     cluster.nodes[1].wait_view("alone", |view| view.members.len() == 1);
 }
 
-/// What an evicted member alone had comes back by a person's hand, beside what was written meanwhile (H18).
-#[test]
-fn an_evicted_member_that_returns_keeps_what_only_it_had_and_it_can_be_brought_back() {
+/// A cluster whose n3 took writes while it was apart, was evicted, and has come back.
+fn evicted_and_back() -> Cluster {
     let mut cluster = Cluster::start(3, FLAGS);
     let (one, three) = (cluster.api(0), cluster.api(2));
     for number in 0..50 {
@@ -137,6 +154,9 @@ fn an_evicted_member_that_returns_keeps_what_only_it_had_and_it_can_be_brought_b
     three.put("only/there", "precious");
     three.put("both", "theirs");
     one.put("both", "ours");
+    // Deleted by everybody else while n3 was away: it is back by a person's hand alone.
+    three.put("known/0", "changed there");
+    one.delete("known/0");
     cluster.nodes[2].kill9();
     let evicted = json(&evict_once_down(one, "n3"));
     assert_eq!((&evicted["promised"], &evicted["needed"]), (&2.into(), &2.into()));
@@ -147,10 +167,64 @@ fn an_evicted_member_that_returns_keeps_what_only_it_had_and_it_can_be_brought_b
             answer.text().contains("was removed") && answer.text().contains("mangrove quarantine list");
         if answer.status == 503 && said { Ok(()) } else { Err(answer.text()) }
     });
+    cluster
+}
+
+#[test]
+fn a_removed_node_says_so_wherever_it_is_asked() {
+    let mut cluster = evicted_and_back();
+    let (one, three) = (cluster.api(0), cluster.api(2));
+    // It is asked for the cluster: what it knows of the others is not how they are.
+    let shown = json(&ask(three, &["status", "--json"]).expect(0));
+    assert_eq!(shown["identical"], false, "{shown}");
+    let own = shown["members"].as_array().unwrap().iter().find(|row| row["name"] == "n3").cloned().unwrap();
+    assert_eq!(
+        (&own["liveness"], &own["asked"], &own["ready"]),
+        (&"removed".into(), &true.into(), &false.into())
+    );
+    let text = ask(three, &["status"]).expect(0).text();
+    assert!(text.contains("n3 is no member any more") && text.contains("was removed"), "{text}");
+    assert!(ask(three, &["members"]).expect(0).text().contains("removed"));
+    let send = |body: &str| {
+        three.send(
+            Method::POST,
+            "/v1/cluster/leave",
+            &[("content-type", "application/json")],
+            body.to_owned(),
+        )
+    };
+    let refused = send("{}").unwrap();
+    assert_eq!(
+        (refused.status, refused.problem().as_deref()),
+        (409, Some("not-a-member")),
+        "no other node is to leave"
+    );
+    fails(ask(three, &["leave", "--yes"]), 1, "This node was removed from the cluster");
+    let members = json(&ask(one, &["members", "--json"]).expect(0));
+    assert_eq!(members["removed"][0]["name"], "n3", "{members}");
+    // A restart does not make it forget what it has put aside.
+    cluster.nodes[2].kill9();
+    cluster.nodes[2].start();
+    until("it says so again", SOON, || {
+        let answer = three.fetch("/readyz")?;
+        if answer.text().contains("mangrove quarantine list") { Ok(()) } else { Err(answer.text()) }
+    });
+    let metrics = three.fetch("/metrics").unwrap().text();
+    assert!(
+        metrics.contains("mangrove_quarantine_bytes ") && !metrics.contains("mangrove_quarantine_bytes 0.0"),
+        "{metrics}"
+    );
+}
+
+/// What an evicted member alone had comes back by a person's hand, beside what was written meanwhile (H18).
+#[test]
+fn what_only_an_evicted_member_had_can_be_brought_back() {
+    let cluster = evicted_and_back();
+    let one = cluster.api(0);
     let home = cluster.nodes[2].data_dir.clone();
     let listed = json(&quarantine(&["list", "--json"], &home).expect(0));
     let keys: Vec<&str> = listed.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap()).collect();
-    assert!(keys.contains(&"only/there") && keys.contains(&"both"), "{keys:?}");
+    assert!(["only/there", "both", "known/0"].iter().all(|key| keys.contains(key)), "{keys:?}");
     let shown = run(mangrove().args(["quarantine", "show"]).arg(&home).arg("only/there"), SOON).expect(0);
     assert_eq!(shown.text(), "precious");
 
@@ -162,10 +236,11 @@ fn an_evicted_member_that_returns_keeps_what_only_it_had_and_it_can_be_brought_b
     };
     assert!(import(&["--dry-run"]).expect(0).text().contains("added: the key has no value now"));
     import(&[]).expect(2);
-    assert_eq!(one.text("only/there"), None);
+    assert_eq!((one.text("only/there"), one.text("known/0")), (None, None));
     let done = json(&import(&["--yes", "--json"]).expect(0));
     assert!(done["brought"].as_u64().unwrap() >= 2, "{done}");
     assert_eq!(one.text("only/there").as_deref(), Some("precious"));
+    assert_eq!(one.text("known/0").as_deref(), Some("changed there"));
     let mut both: Vec<String> = one.siblings("both").values.into_iter().collect();
     both.sort();
     assert_eq!(both, ["ours", "theirs"], "nothing was replaced");
@@ -180,12 +255,42 @@ fn an_evicted_member_that_returns_keeps_what_only_it_had_and_it_can_be_brought_b
     let good = std::fs::read(&file).unwrap();
     let bad = cluster.home().join("bad");
     std::fs::write(&bad, &good[..good.len() - 1]).unwrap();
-    fails(quarantine(&["list"], &bad), 2, "is damaged at byte");
+    fails(quarantine(&["list"], &bad), 2, "say --up-to-damage");
+    let whole = json(&quarantine(&["list", "--json", "--up-to-damage"], &bad).expect(0));
+    assert_eq!(whole, listed, "only the end of the last append is missing");
     let mut altered = good;
     altered[100] ^= 1;
     std::fs::write(&bad, altered).unwrap();
     let refused = run(mangrove().args(["quarantine", "import", "--yes"]).arg(&bad), SOON);
     fails(refused, 2, "is damaged at byte 56");
+    assert_eq!(quarantine(&["list"], cluster.home()).expect(0).text(), "nothing is in quarantine there\n");
+}
+
+/// Values of one cluster mean nothing in another.
+#[test]
+fn a_quarantine_file_of_another_cluster_is_imported_only_by_force() {
+    let cluster = Cluster::start(1, FLAGS);
+    let one = cluster.api(0);
+    let file = cluster.home().join("other");
+    let dot = model::Dot { hlc: model::Hlc::new(1_700_000_000_000, 0), writer: model::WriterId(1) };
+    let sibling = model::Sibling::new(dot, "elsewhere".into(), None, model::Expiry::NEVER);
+    let mut entry = model::Entry::default();
+    entry.write(&model::Context::default(), dot, Some(sibling));
+    let row = (model::Key::new("k").unwrap(), entry);
+    let other = model::ClusterId([7; 16]);
+    storage::Quarantine::open(&file, other).unwrap().append(1, &[row]).unwrap();
+    let import = |more: &[&str]| {
+        let mut command = mangrove();
+        command.args(["quarantine", "import", "--yes", "--json"]).arg(&file).args(more);
+        run(command.args(["--endpoint", &format!("http://{}", one.address)]), SOON)
+    };
+    let refused = import(&[]);
+    assert!(refused.stderr.contains(&other.to_string()), "{}", refused.stderr);
+    assert!(refused.stderr.contains(&cluster.nodes[0].view().cluster.unwrap()), "{}", refused.stderr);
+    fails(refused, 2, "say --force");
+    assert_eq!(one.text("k"), None);
+    assert_eq!(json(&import(&["--force"]).expect(0))["brought"], 1);
+    assert_eq!(one.text("k").as_deref(), Some("elsewhere"));
 }
 
 /// While a member is down deletes wait for it; to evict it ends that.
@@ -199,10 +304,20 @@ fn deletes_wait_for_a_member_that_is_down_until_it_is_evicted() {
     cluster.nodes[0].wait_view("n3 is down", |view| view.member("n3").is_some_and(|m| m.liveness == "down"));
     one.put("k", "v");
     one.delete("k");
+    // The watermark of a cluster in which nothing waited would never lie so far behind.
+    let told = until("it waits for n3", 2 * SOON, || {
+        let status = json(&ask(one, &["status", "--json"]));
+        let told = status["members"].as_array().unwrap().iter().find(|row| row["asked"] == true).unwrap();
+        let waits = &told["forgetting"]["waits_for"];
+        let is_n3 = waits["name"] == "n3" && waits["why"] == "down";
+        let is_stuck = told["forgetting"]["watermark_lag_ms"].as_u64().is_some_and(|lag| lag > 50_000);
+        if is_n3 && is_stuck { Ok(told["forgetting"].clone()) } else { Err(told.to_string()) }
+    });
+    assert_eq!(told["waiting"]["tombstones"], 1, "{told}");
+    assert!(told["waiting"]["tombstone_bytes"].as_u64().unwrap() > 0, "{told}");
+    let metrics = one.fetch("/metrics").unwrap().text();
+    assert!(metrics.contains("mangrove_members{state=\"down\"} 1.0"), "{metrics}");
     let forgetting = || one.fetch("/v1/cluster").unwrap().json()["forgetting"]["waiting"].clone();
-    let waiting = forgetting();
-    assert_eq!(waiting["tombstones"], 1, "{waiting}");
-    assert!(waiting["tombstone_bytes"].as_u64().unwrap() > 0, "{waiting}");
     evict_once_down(one, "n3");
     until("the tombstone has left", SOON, || {
         let forgetting = forgetting();

@@ -32,17 +32,37 @@ pub struct ClusterView {
     /// How far deletes are forgotten.
     #[serde(default)]
     pub forgetting: Forgetting,
-    /// The node's search for damage; `None` from one that has no store yet, or does not say.
+    /// The node's scrub; `None` from one that has no store yet, or does not say.
     #[serde(default)]
     pub scrub: Option<ScrubView>,
     /// What of its records was found damaged or lost since its process began; `None`: nothing, or it does not say.
     #[serde(default)]
     pub damage: Option<DamageView>,
+    /// Bytes of the values in its quarantine file; 0 where it has none, or does not say.
+    #[serde(default)]
+    pub quarantine_bytes: u64,
     /// Every member of the roster, the answering node included.
     pub members: Vec<MemberView>,
+    /// Everybody who was removed or has left, the latest first.
+    #[serde(default)]
+    pub removed: Vec<RemovedView>,
 }
 
-/// A node's search for damage in its own store. Counts are since its start.
+/// A node that was a member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedView {
+    /// Its id, which never returns.
+    #[serde(with = "text")]
+    pub id: NodeId,
+    /// Its name; another may have it now.
+    pub name: String,
+    /// When it was removed, by the remover's clock, RFC 3339.
+    pub at: Option<String>,
+    /// The name of who removed it: its own where it left.
+    pub by: String,
+}
+
+/// A node's scrub in its own store. Counts are since its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScrubView {
     /// At which rate it reads; 0: it does not.
@@ -94,6 +114,9 @@ pub struct NodeView {
     pub name: String,
     /// The program's version.
     pub version: String,
+    /// How long its process has run, milliseconds; 0 from a node that does not say.
+    #[serde(default)]
+    pub uptime_ms: u64,
     /// The `host:port` at which it serves HTTP.
     pub http: String,
     /// The `host:port` at which peers reach it.
@@ -123,6 +146,10 @@ pub struct MemberView {
     pub clock_ahead_ms: u64,
     /// What repair does with it now: `running`, or `None`.
     pub repair: Option<String>,
+    /// Why it takes no connection of the answering node, where that does not pass by itself: the two speak no common wire
+    /// version.
+    #[serde(default)]
+    pub refused: Option<String>,
     /// The `host:port` at which it serves HTTP.
     #[serde(default)]
     pub http: Option<String>,

@@ -9,6 +9,8 @@ use crate::cluster::text;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Forgetting {
+    /// Whether the node forgets deletes; where one does not, none does.
+    pub on: bool,
     /// Every write up to this time is known to every member, RFC 3339; `None` before there is one.
     pub watermark: Option<String>,
     /// How long ago that was by the node's clock, milliseconds.
@@ -51,4 +53,28 @@ pub struct WaitsFor {
     pub name: String,
     /// The last of its times that is known, RFC 3339.
     pub since: Option<String>,
+    /// Why it has to be waited for; `None` from a node that does not say.
+    #[serde(default)]
+    pub why: Option<WaitsWhy>,
+}
+
+/// Why deletes have to wait for a member, as far as the node knows that answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitsWhy {
+    /// It is down.
+    Down,
+    /// It speaks no wire version that the node that answered speaks, too.
+    Wire,
+    /// It is behind, and has to fetch what it lacks first.
+    Behind,
+    /// It answers, and says nothing of what it holds.
+    Silent,
+    /// What it said last is old.
+    Slow,
+    /// What it holds of another member is old.
+    Apart,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
 }

@@ -25,9 +25,11 @@ mod membership;
 mod repairs;
 mod send;
 
-pub use cluster::{ClusterView, DamageView, Liveness, MemberView, NodeView, Readiness, ScrubView};
+pub use cluster::{
+    ClusterView, DamageView, Liveness, MemberView, NodeView, Readiness, RemovedView, ScrubView,
+};
 pub use error::{Error, Problem};
-pub use forgetting::{Forgetting, WaitingTombstones, WaitsFor};
+pub use forgetting::{Forgetting, WaitingTombstones, WaitsFor, WaitsWhy};
 pub use kv::{Deleted, Head, Headed, PutOptions, Read, Sibling, Siblings, Value, Written};
 pub use list::{Listed, Page};
 pub use membership::{Evicted, Leave, LeaveState};

@@ -1,12 +1,14 @@
 //! A node that leaves its cluster, and a member that is removed from it.
 
 use model::NodeId;
+use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::text;
+use crate::send::Call;
 use crate::{Client, Error};
 
-/// How far a node has come that leaves its cluster. In JSON as the node gives it.
+/// How far a node has come that leaves its cluster, or may be told to. In JSON as the node gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leave {
     /// Its name.
@@ -28,6 +30,8 @@ pub struct Leave {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LeaveState {
+    /// It is a member, and nobody has told it to leave.
+    Member,
     /// It takes no writes, and hands over what it holds.
     Leaving,
     /// It is no member any more, and its process ends.
@@ -55,6 +59,15 @@ pub struct Evicted {
 }
 
 impl Client {
+    /// How far the node is that leaves its cluster, or would, and what nobody else is known to hold. Changes nothing. Of
+    /// several endpoints any may answer.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn leaving(&self) -> Result<Leave, Error> {
+        self.send(Call::new(Method::GET, "/v1/cluster/leave")).await?.json()
+    }
+
     /// Has the node leave its cluster; by `force` at once, handing nothing over. The node answers once that is done, or
     /// after some seconds while it goes on. Asking again asks how far it is. Of several endpoints any may be the one:
     /// give the client that of the node alone.

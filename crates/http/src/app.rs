@@ -109,7 +109,7 @@ pub fn router<S: Service>(service: Arc<S>, options: RouterOptions) -> Router {
         .route("/v1/kv/", kv(Call::Key))
         .route("/v1/kv/{*key}", kv(Call::Key))
         .route("/v1/cluster", view(Call::Cluster, VIEW_METHODS))
-        .route("/v1/cluster/leave", act(Call::Leave))
+        .route("/v1/cluster/leave", start(Call::Leave))
         .route("/v1/cluster/evict", act(Call::Evict))
         .route("/v1/repairs", start(Call::Repairs))
         .route("/v1/drills", start(Call::Drills))

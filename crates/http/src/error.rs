@@ -79,10 +79,10 @@ pub enum ServiceError {
     /// 403: the node was not started with `--allow-drills`.
     #[error("drills are not allowed")]
     DrillsNotAllowed,
-    /// 503: not done in time. A write may or may not be stored, now or a little later.
+    /// 503: not done in time. What was asked for may or may not be done, now or a little later.
     #[error("timed out: {reason}")]
     Timeout {
-        /// What was waited for, shown to the client.
+        /// What was waited for, and where to look whether it was done, shown to the client.
         reason: String,
     },
     /// 500: a defect. The reason goes to the log, not to the client. A write may or may not be
@@ -97,6 +97,8 @@ pub enum ServiceError {
 /// Why a node does not leave, or a member is not removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActRefused {
+    /// The node that is to leave is no member any more.
+    NotAMember,
     /// It is the last member.
     LastMember,
     /// All others are leaving, too.

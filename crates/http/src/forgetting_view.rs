@@ -8,11 +8,14 @@ use crate::view::{displayed, moment};
 /// How far deletes are forgotten, and what keeps it from going further.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ForgettingView {
+    /// Whether this node forgets deletes; where one does not, none does.
+    pub on: bool,
     /// Every write up to this time is known to every member; in milliseconds since 1970, RFC 3339 in JSON, null before
     /// there is one.
     #[serde(serialize_with = "moment")]
     pub watermark: Option<u64>,
-    /// How long ago that was by this node's clock, milliseconds; null before there is one.
+    /// How long ago that was by this node's clock, milliseconds; null before there is one, and where this node does not
+    /// forget.
     pub watermark_lag_ms: Option<u64>,
     /// The member that holds the watermark where it is.
     pub waits_for: Option<WaitsView>,
@@ -53,4 +56,24 @@ pub struct WaitsView {
     /// The last of its times that is known, milliseconds since 1970; RFC 3339 in JSON, null when none is.
     #[serde(serialize_with = "moment")]
     pub since: Option<u64>,
+    /// Why it has to be waited for.
+    pub why: WaitsWhy,
+}
+
+/// Why the watermark has to wait for a member, as far as the answering node knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitsWhy {
+    /// It is down.
+    Down,
+    /// It speaks no wire version that the answering node speaks, too.
+    Wire,
+    /// It is behind, and has to fetch what it lacks first.
+    Behind,
+    /// It answers, and says nothing of what it holds.
+    Silent,
+    /// What it said last is old.
+    Slow,
+    /// What it holds of another member is old.
+    Apart,
 }

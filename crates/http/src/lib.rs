@@ -50,6 +50,7 @@
 //! | `request-timeout` | 408 | the body came too slowly |
 //! | `member-down` | 409 | the member to repair with does not answer |
 //! | `not-a-peer` | 409 | the member to repair with is the node itself |
+//! | `not-a-member` | 409 | the node to leave was removed before |
 //! | `last-member` | 409 | the last member would leave, or be removed |
 //! | `nobody-stays` | 409 | all other members are leaving, too |
 //! | `oneself` | 409 | a node is to evict itself; it leaves instead |
@@ -103,7 +104,7 @@ mod view;
 pub use app::{RouterOptions, router};
 pub use damage_view::DamageView;
 pub use error::{ActRefused, ServiceError};
-pub use forgetting_view::{ForgettingView, WaitingView, WaitsView};
+pub use forgetting_view::{ForgettingView, WaitingView, WaitsView, WaitsWhy};
 pub use membership::{EvictView, LeaveState, LeaveView};
 pub use problem::{PROBLEM_TYPE_PREFIX, ProblemKind};
 pub use repair_view::{
@@ -117,7 +118,7 @@ pub use service::{
 };
 pub use ttl::{TtlError, parse_ttl};
 pub use view::{
-    ClusterView, Liveness, MemberView, NodeView, Readiness, RepairView, ScrubView, rfc3339,
+    ClusterView, Liveness, MemberView, NodeView, Readiness, RemovedView, RepairView, ScrubView, rfc3339,
 };
 
 /// Shortest time that a drill may last.

@@ -1,5 +1,6 @@
 //! `/v1/cluster/leave` and `/v1/cluster/evict`: what an operator does about who belongs. The JSON names are part of the API.
 
+use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
 use model::NodeId;
@@ -14,7 +15,7 @@ use crate::service::Service;
 use crate::target::Query;
 use crate::view::{displayed, moment};
 
-/// How far the answering node has come that leaves its cluster.
+/// How far the answering node has come that leaves its cluster, or may be told to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeaveView {
     /// Its name.
@@ -36,6 +37,8 @@ pub struct LeaveView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LeaveState {
+    /// It is a member, and nobody has told it to leave.
+    Member,
     /// It takes no writes, and hands over what it holds.
     Leaving,
     /// It is no member any more, a member knows it, and its process ends.
@@ -64,13 +67,16 @@ pub struct EvictView {
     pub detail: String,
 }
 
-/// The answering node leaves its cluster. 200 once it has, 202 while it does.
+/// The answering node leaves its cluster. 200 once it has, 202 while it does. A GET changes nothing.
 pub(crate) async fn leave<S: Service>(
     app: &App<S>,
     parts: &Parts,
     body: &mut Inbound,
 ) -> Result<Response, Problem> {
     Query::parse(parts.uri.query(), &[])?;
+    if parts.method != Method::POST {
+        return json(&app.service.leaving().await?);
+    }
     let force = Fields::read(app, parts, body, &["force"]).await?.flag("force")?;
     let view = app.service.leave(force).await?;
     if view.state == LeaveState::Left { json(&view) } else { accepted(&view) }

@@ -16,10 +16,9 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::app::App;
-use crate::forgetting_view::ForgettingView;
 use crate::problem::Problem;
 use crate::repair_view::RepairsView;
 use crate::service::Service;
@@ -50,7 +49,7 @@ pub(crate) async fn metrics<S: Service>(app: &App<S>, parts: &Parts) -> Result<R
 pub(crate) fn render(cluster: &ClusterView, repairs: &RepairsView) -> Result<String, fmt::Error> {
     let mut page = Page(Registry::with_prefix("mangrove"));
     page.node(cluster);
-    page.forgetting(&cluster.forgetting, repairs.now_ms);
+    page.forgetting(cluster, repairs.now_ms);
     page.damage(cluster);
     page.members(cluster, repairs.now_ms);
     page.repair(repairs);
@@ -63,8 +62,13 @@ pub(crate) fn render(cluster: &ClusterView, repairs: &RepairsView) -> Result<Str
 struct Page(Registry);
 
 impl Page {
+    /// The registry puts a full stop behind each help text.
+    fn register(&mut self, name: &str, help: &str, metric: impl Metric) {
+        self.0.register(name, help.trim_end_matches('.'), metric);
+    }
+
     fn gauge(&mut self, name: &str, help: &str, value: f64) {
-        self.0.register(name, help, ConstGauge::new(value));
+        self.register(name, help, ConstGauge::new(value));
     }
 
     /// Without the series where the value is not known.
@@ -76,7 +80,7 @@ impl Page {
 
     /// `_total` is put behind the name.
     fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.0.register(name, help, ConstCounter::new(value));
+        self.register(name, help, ConstCounter::new(value));
     }
 
     fn gauges(&mut self, name: &str, help: &str, each: impl IntoIterator<Item = (Labels, f64)>) {
@@ -84,7 +88,7 @@ impl Page {
         for (labels, value) in each {
             family.get_or_create(&labels).set(value);
         }
-        self.0.register(name, help, family);
+        self.register(name, help, family);
     }
 
     fn node(&mut self, cluster: &ClusterView) {
@@ -98,14 +102,20 @@ impl Page {
         self.gauge("tree_bytes", "Memory that the tree and the sketch take.", cluster.tree_bytes as f64);
     }
 
-    fn forgetting(&mut self, forgetting: &ForgettingView, now_ms: u64) {
+    fn forgetting(&mut self, cluster: &ClusterView, now_ms: u64) {
+        let forgetting = &cluster.forgetting;
+        self.gauge(
+            "forgets_deletes",
+            "Whether the node forgets deletes; where one member does not, none does.",
+            flag(forgetting.on),
+        );
         self.known(
             "watermark_lag_seconds",
             "How long ago the watermark lies: deletes older than that are forgotten.",
             forgetting.watermark_lag_ms.map(seconds),
         );
         let waits = forgetting.waits_for.iter().map(|waits| {
-            let since = waits.since.map_or(f64::NAN, |since| seconds(now_ms.saturating_sub(since)));
+            let since = waited_seconds(waits.since, now_ms, cluster.node.uptime_ms);
             (vec![("member", waits.name.clone())], since)
         });
         self.gauges(
@@ -134,16 +144,21 @@ impl Page {
             forgetting.resurrections_blocked,
         );
         self.counter("quarantined", "Values put into the quarantine file.", forgetting.quarantined);
+        self.gauge(
+            "quarantine_bytes",
+            "Bytes of the values in the quarantine file.",
+            cluster.quarantine_bytes as f64,
+        );
     }
 
     fn damage(&mut self, cluster: &ClusterView) {
         if let Some(scrub) = &cluster.scrub {
             self.known(
                 "oldest_unverified_age_seconds",
-                "For how long, at most, an entry has not been proven by the search for damage.",
+                "For how long, at most, an entry has not been proven by the scrub.",
                 scrub.oldest_unverified_age_ms.map(seconds),
             );
-            self.counter("scrub_entries", "Entries proven by the search for damage.", scrub.entries);
+            self.counter("scrub_entries", "Entries proven by the scrub.", scrub.entries);
             self.counter("scrub_bytes", "Bytes that it has read.", scrub.bytes);
             self.counter("scrub_passes", "Passes of it that came to their end.", scrub.passes);
         }
@@ -172,6 +187,11 @@ impl Page {
             others.iter().filter_map(of).collect()
         };
         self.gauges(
+            "members",
+            "Members by what they are, and nodes that were removed or have left.",
+            by_state(cluster),
+        );
+        self.gauges(
             "member_up",
             "Whether another member answers.",
             each(&|member| Some(flag(matches!(member.liveness, Liveness::Alive | Liveness::Suspect)))),
@@ -196,7 +216,7 @@ impl Page {
         for (reason, count) in &repairs.failures {
             failures.get_or_create(&vec![("reason", reason.clone())]).inc_by(*count);
         }
-        self.0.register("repair_failures", "Sessions that failed.", failures);
+        self.register("repair_failures", "Sessions that failed.", failures);
         self.counter("repair_keys", "Keys that ended sessions named as differing.", totals.found);
         self.counter("repair_entries_sent", "Entries that they sent.", totals.sent);
         self.counter("repair_entries_received", "Entries that they received.", totals.received);
@@ -209,10 +229,40 @@ impl Page {
     }
 }
 
+/// A member that is leaving counts as that, whether it answers or not.
+fn by_state(cluster: &ClusterView) -> [(Labels, f64); 5] {
+    let count = |is: &dyn Fn(&MemberView) -> bool| cluster.members.iter().filter(|member| is(member)).count();
+    let stays = |liveness: Liveness| count(&|member| !member.leaving && member.liveness == liveness);
+    [
+        ("alive", stays(Liveness::Alive)),
+        ("suspect", stays(Liveness::Suspect)),
+        ("down", stays(Liveness::Down)),
+        ("leaving", count(&|member| member.leaving)),
+        ("removed", cluster.removed.len()),
+    ]
+    .map(|(state, count)| (vec![("state", state.to_owned())], count as f64))
+}
+
+/// How old the last is that is known of a member; where nothing is, all that this process can say is how long it has run.
+fn waited_seconds(since: Option<u64>, now_ms: u64, uptime_ms: u64) -> f64 {
+    seconds(since.map_or(uptime_ms, |since| now_ms.saturating_sub(since)))
+}
+
 fn flag(on: bool) -> f64 {
     f64::from(u8::from(on))
 }
 
 fn seconds(millis: u64) -> f64 {
     millis as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_was_never_heard_is_waited_for_since_the_process_began() {
+        assert_eq!(waited_seconds(Some(4_000), 9_000, 60_000), 5.0);
+        assert_eq!(waited_seconds(None, 9_000, 60_000), 60.0);
+    }
 }

@@ -91,6 +91,8 @@ kinds! {
     MemberDown CONFLICT "member-down" "The member is down";
     /// The member to repair with is the node itself.
     NotAPeer CONFLICT "not-a-peer" "A node has no session with itself";
+    /// The node to leave is no member.
+    NotAMember CONFLICT "not-a-member" "The node is no member any more";
     /// The node to leave or to be removed is the last member.
     LastMember CONFLICT "last-member" "The last member of the cluster";
     /// All other members are leaving, too.
@@ -241,10 +243,7 @@ impl From<ServiceError> for Problem {
             ServiceError::ActRefused { why, detail } => Problem::new(act_refused(why), detail),
             ServiceError::Timeout { reason } => Problem::passing(
                 Kind::Timeout,
-                format!(
-                    "{} A write may still be stored; read the key before writing again.",
-                    sentence(&reason)
-                ),
+                format!("{} It may still be done: look before you ask again.", sentence(&reason)),
             ),
             ServiceError::Internal { reason } => Problem::internal(reason),
         }
@@ -283,6 +282,7 @@ fn about_members(error: &ServiceError) -> Problem {
 
 fn act_refused(why: ActRefused) -> ProblemKind {
     match why {
+        ActRefused::NotAMember => ProblemKind::NotAMember,
         ActRefused::LastMember => ProblemKind::LastMember,
         ActRefused::NobodyStays => ProblemKind::NobodyStays,
         ActRefused::Oneself => ProblemKind::Oneself,

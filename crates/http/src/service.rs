@@ -59,11 +59,18 @@ pub trait Service: Send + Sync + 'static {
     /// [`ServiceError::NotReady`], [`ServiceError::Stopped`] or [`ServiceError::Internal`].
     fn repair(&self, peer: String) -> impl Future<Output = Result<RepairBegun, ServiceError>> + Send;
 
+    /// How far this node is that leaves its cluster, or would, and what nobody else is known to hold.
+    ///
+    /// # Errors
+    /// [`ServiceError::ActRefused`], [`ServiceError::NotReady`] or [`ServiceError::Internal`].
+    fn leaving(&self) -> impl Future<Output = Result<LeaveView, ServiceError>> + Send;
+
     /// Has this node leave its cluster, by `force` at once and handing nothing over. Answers once it has left, or after
     /// some seconds while it goes on; asked again, how far it is.
     ///
     /// # Errors
-    /// [`ServiceError::ActRefused`], [`ServiceError::NotReady`] or [`ServiceError::Internal`]; nothing has changed.
+    /// [`ServiceError::ActRefused`], [`ServiceError::NotReady`] or [`ServiceError::Internal`]; nothing has changed. After
+    /// [`ServiceError::Timeout`] that is not known.
     fn leave(&self, force: bool) -> impl Future<Output = Result<LeaveView, ServiceError>> + Send;
 
     /// Removes a member of this name or id for ever, by `force` without asking the others. Answers once that is done or

@@ -27,15 +27,34 @@ pub struct ClusterView {
     pub tree_bytes: u64,
     /// How far deletes are forgotten.
     pub forgetting: ForgettingView,
-    /// The node's search for damage in its own store; null before it has one.
+    /// The node's scrub in its own store; null before it has one.
     pub scrub: Option<ScrubView>,
     /// What of its records was found damaged or lost since its process began; null when nothing was.
     pub damage: Option<DamageView>,
+    /// Bytes of the values in its quarantine file; 0 where it has none.
+    pub quarantine_bytes: u64,
     /// Every member of the roster, the answering node included.
     pub members: Vec<MemberView>,
+    /// Everybody who was removed or has left, the latest first.
+    pub removed: Vec<RemovedView>,
 }
 
-/// A node's search for damage. Counts are since its start.
+/// A node that was a member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RemovedView {
+    /// Its id, in hex. It never returns.
+    #[serde(serialize_with = "displayed")]
+    pub id: NodeId,
+    /// Its name; another may have it now.
+    pub name: String,
+    /// When it was removed, by the remover's clock, in milliseconds since 1970; RFC 3339 in JSON.
+    #[serde(serialize_with = "moment")]
+    pub at: Option<u64>,
+    /// The name of who removed it: its own where it left.
+    pub by: String,
+}
+
+/// A node's scrub. Counts are since its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ScrubView {
     /// At which rate it reads; 0: it does not.
@@ -66,6 +85,8 @@ pub struct NodeView {
     pub name: String,
     /// The program's version.
     pub version: String,
+    /// How long its process has run, milliseconds.
+    pub uptime_ms: u64,
     /// The `host:port` at which it serves HTTP.
     pub http: String,
     /// The `host:port` at which peers reach it.
@@ -95,6 +116,9 @@ pub struct MemberView {
     pub clock_ahead_ms: u64,
     /// The session open with it now, or null.
     pub repair: Option<RepairView>,
+    /// Why it takes no connection of the answering node, where that does not pass by itself: the two speak no common wire
+    /// version. Else null.
+    pub refused: Option<String>,
     /// The `host:port` at which it serves HTTP; null when not known.
     pub http: Option<String>,
     /// The `host:port` at which peers reach it; null when not known.

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod driver;
 pub mod exit;
+mod hex;
 pub mod logging;
 pub mod settings;
 pub mod transport;

@@ -62,7 +62,7 @@ pub use event::{Action, Answered, Event, Op, ReplyId};
 pub use eviction::{EvictRefusal, Evicted};
 pub use leaving::{LeaveRefusal, LeavingStatus};
 pub use repairs::RepairTotals;
-pub use status::{ForgettingStatus, MemberStatus, Serving, SessionStatus, Status};
+pub use status::{ForgettingStatus, MemberStatus, RemovedStatus, Serving, SessionStatus, Status, WaitsWhy};
 pub use stranded::Known;
 
 /// How the protocol is paced.

@@ -9,6 +9,7 @@ use super::repairs::RepairTotals;
 use super::{Core, Known, LeavingStatus};
 use crate::liveness::LivenessState;
 use crate::pace::GovernorStatus;
+use crate::roster::Removal;
 use crate::session::{Report, Session, Tally};
 use crate::stability::{Cause, Waits};
 
@@ -63,6 +64,19 @@ pub struct MemberStatus {
     pub skew_ms: u64,
 }
 
+/// A node that was a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedStatus {
+    /// Its id, which never returns.
+    pub id: NodeId,
+    /// Its name; another may have it now.
+    pub name: String,
+    /// When it was removed, by the remover's clock.
+    pub at: Hlc,
+    /// The name of who removed it: its own where it left.
+    pub by: String,
+}
+
 /// A member's view of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -76,6 +90,8 @@ pub struct Status {
     pub serving: Serving,
     /// Every member, this node among them, by name.
     pub members: Vec<MemberStatus>,
+    /// Everybody who was removed or has left, the latest first.
+    pub removed: Vec<RemovedStatus>,
     /// How fast repair may go, as of this snapshot.
     pub governor: GovernorStatus,
     /// Sessions: the running ones, then the last 64 that ended, the latest first. Those whose roots were equal are
@@ -98,13 +114,17 @@ pub struct Status {
 /// How far deletes are forgotten, and what keeps it from going further.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ForgettingStatus {
+    /// Whether this node forgets deletes, and tells the others what they need to know to do so.
+    pub on: bool,
     /// The watermark: every write at or under it is known to every member.
     pub watermark: Hlc,
     /// The expiry horizon.
     pub horizon: Hlc,
     /// The member that the watermark waits for, and the last of its times that is known; none where none is known.
-    /// There always is one: the one that holds the watermark where it is.
+    /// Where this node forgets deletes there always is one: the one that holds the watermark where it is.
     pub waits: Option<Waits>,
+    /// Why it has to be waited for.
+    pub why: Option<WaitsWhy>,
     /// Why this node is behind, if it is.
     pub behind: Option<Cause>,
     /// Siblings that were not taken since the start, since they were replaced long ago.
@@ -112,6 +132,25 @@ pub struct ForgettingStatus {
     /// Siblings put into quarantine since the start.
     pub quarantined: u64,
 }
+
+/// Why the watermark has to wait for a member, as far as this node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsWhy {
+    /// It is down.
+    Down,
+    /// It holds less than it should, and says nothing until it has fetched that.
+    Behind,
+    /// It answers, and nothing that it said of what it holds counts: it does not forget deletes, or has not heard yet who
+    /// belongs.
+    Silent,
+    /// What it said last is old beside what this node says: its clock is slow, or it is heard of seldom.
+    Slow,
+    /// What it holds of another member is old: the two have not been proven identical since.
+    Apart,
+}
+
+/// A member whose times lie so many milliseconds under this node's is slow.
+const SLOW_MS: u64 = 60_000;
 
 /// While a session runs people are shown its progress this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
@@ -151,6 +190,7 @@ impl Core {
             name: self.meta.name.clone(),
             serving: self.serving(),
             members,
+            removed: self.removed(),
             governor: self.governor.status(now),
             repairs: self.reports(now),
             checks: self.repairs.checks,
@@ -164,14 +204,49 @@ impl Core {
 
     fn forgetting_status(&self) -> ForgettingStatus {
         let kept = &self.meta.stability;
+        let waits = self.forgetting.waits.filter(|_| self.config.forgets_deletes);
         ForgettingStatus {
+            on: self.config.forgets_deletes,
             watermark: kept.watermark,
             horizon: kept.horizon,
-            waits: self.forgetting.waits,
+            waits,
+            why: waits.map(|waits| self.why_waited_for(waits.member)),
             behind: kept.behind.filter(|_| !self.meta.caught_up),
             resurrections_blocked: self.forgetting.blocked,
             quarantined: self.forgetting.quarantined,
         }
+    }
+
+    fn why_waited_for(&self, member: NodeId) -> WaitsWhy {
+        let me = self.meta.node;
+        let is_behind = if member == me {
+            !self.meta.caught_up
+        } else {
+            self.peers.get(&member).and_then(|peer| peer.behind) == Some(true)
+        };
+        let said = self.forgetting.known.get(member);
+        match said.filter(|said| said.roster == self.forgetting.version) {
+            _ if member != me && self.liveness.state(member) == LivenessState::Down => WaitsWhy::Down,
+            _ if is_behind => WaitsWhy::Behind,
+            None => WaitsWhy::Silent,
+            Some(said) if said.at.millis() + SLOW_MS < self.meta.stability.published.millis() => {
+                WaitsWhy::Slow
+            }
+            Some(_) => WaitsWhy::Apart,
+        }
+    }
+
+    fn removed(&self) -> Vec<RemovedStatus> {
+        let roster = &self.meta.roster;
+        let status = |(id, removal): (NodeId, Removal)| RemovedStatus {
+            id,
+            name: roster.shown_name(id),
+            at: removal.at,
+            by: roster.shown_name(removal.by),
+        };
+        let mut removed: Vec<RemovedStatus> = roster.removed().map(status).collect();
+        removed.sort_by_key(|removed| (std::cmp::Reverse(removed.at), removed.id));
+        removed
     }
 
     fn reports(&self, now: Duration) -> Vec<Report> {

@@ -17,6 +17,10 @@ async fn a_node_says_how_far_it_has_come_that_leaves() {
         "waits_for": ["b"], "keys_alone": 7,
     });
     assert_eq!((answer.status.as_u16(), answer.json()), (202, told));
+    // To look changes nothing.
+    let looked = api.get("/v1/cluster/leave").await;
+    assert_eq!((looked.status.as_u16(), &looked.json()["state"]), (200, &"member".into()));
+    assert_eq!(looked.json()["keys_alone"], 7);
     let left = post(&api, "/v1/cluster/leave", r#"{"force": true}"#).await;
     assert_eq!((left.status.as_u16(), &left.json()["state"]), (200, &"left".into()));
 }
@@ -50,8 +54,10 @@ async fn every_wrong_request_is_named() {
         assert!(document["detail"].as_str().unwrap().contains(says), "{body}: {document}");
     }
     for target in ["/v1/cluster/leave", "/v1/cluster/evict"] {
-        assert_eq!(api.get(target).await.header("allow"), Some("POST"));
-        api.get(target).await.is_problem(405, "method-not-allowed");
+        let refused = api.call("PUT", target, &[], "").await;
+        let reads = target.ends_with("leave");
+        assert_eq!(refused.header("allow"), Some(if reads { "GET, HEAD, POST" } else { "POST" }));
+        refused.is_problem(405, "method-not-allowed");
         post(&api, &format!("{target}?force=true"), "{}").await.is_problem(400, "unknown-parameter");
         // What a page of another origin can send without asking is not taken.
         let plain = [("content-type", "text/plain")];

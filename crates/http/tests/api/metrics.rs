@@ -14,6 +14,7 @@ async fn series(api: &Api) -> Vec<String> {
     );
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
     assert!(text.ends_with("# EOF\n"), "{text}");
+    assert!(!text.contains("..\n"), "{text}");
     let mut series: Vec<String> =
         text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
     for line in &series {
@@ -36,10 +37,17 @@ async fn what_the_node_measures_is_told_for_prometheus() {
         r#"mangrove_behind 0.0"#,
         r#"mangrove_build_info{version="0.1.0"} 1.0"#,
         r#"mangrove_damage_unhealed 0.0"#,
+        r#"mangrove_forgets_deletes 1.0"#,
         r#"mangrove_keys 1.0"#,
         r#"mangrove_member_clock_ahead_seconds{member="b"} 7.5"#,
         r#"mangrove_member_up{member="b"} 1.0"#,
+        r#"mangrove_members{state="alive"} 1.0"#,
+        r#"mangrove_members{state="down"} 0.0"#,
+        r#"mangrove_members{state="leaving"} 1.0"#,
+        r#"mangrove_members{state="removed"} 1.0"#,
+        r#"mangrove_members{state="suspect"} 0.0"#,
         r#"mangrove_oldest_unverified_age_seconds 7.0"#,
+        r#"mangrove_quarantine_bytes 600.0"#,
         r#"mangrove_quarantined_total 0"#,
         r#"mangrove_records_damaged_total 1"#,
         r#"mangrove_records_held_again_total 1"#,

@@ -16,15 +16,15 @@ async fn the_cluster_is_told_in_the_names_of_the_api() {
             "cluster": "07070707070707070707070707070707",
             "node": {
                 "ready": true, "reason": null, "id": "0000000000000001", "name": "a", "version": "0.1.0",
-                "http": "127.0.0.1:7710", "gossip": "127.0.0.1:7711",
+                "uptime_ms": 5_000, "http": "127.0.0.1:7710", "gossip": "127.0.0.1:7711",
             },
             "root": "abcd",
             "keys": 1,
             "tombstones": 0,
             "tree_bytes": 4_096,
             "forgetting": {
-                "watermark": "2023-11-14T22:13:20.000Z", "watermark_lag_ms": 21_500,
-                "waits_for": {"id": "0000000000000002", "name": "b", "since": "2023-11-14T22:13:23.250Z"},
+                "on": true, "watermark": "2023-11-14T22:13:20.000Z", "watermark_lag_ms": 21_500,
+                "waits_for": {"id": "0000000000000002", "name": "b", "since": "2023-11-14T22:13:23.250Z", "why": "slow"},
                 "horizon": null, "behind": null, "resurrections_blocked": 3, "quarantined": 0,
                 "waiting": {"tombstones": 4, "tombstone_bytes": 400, "purged": 5, "purged_bytes": 500},
             },
@@ -37,16 +37,20 @@ async fn the_cluster_is_told_in_the_names_of_the_api() {
                 "what": "the record of a was damaged: it does not match its digest",
                 "records": 1, "held_again": 1, "held_by_none": 0, "healed": true, "kept_in": "/data/damaged",
             },
+            "quarantine_bytes": 600,
+            "removed": [
+                {"id": "0000000000000003", "name": "c", "at": "2023-11-14T22:13:20.500Z", "by": "a"},
+            ],
             "members": [
                 {
                     "id": "0000000000000001", "name": "a", "liveness": "alive", "leaving": false, "root": "abcd",
                     "last_identical": "2023-11-14T22:13:20.123Z", "clock_ahead_ms": 0, "repair": null,
-                    "http": null, "gossip": "127.0.0.1:7711",
+                    "refused": null, "http": null, "gossip": "127.0.0.1:7711",
                 },
                 {
                     "id": "0000000000000002", "name": "b", "liveness": "suspect", "leaving": true, "root": null,
                     "last_identical": null, "clock_ahead_ms": 7_500, "repair": "running",
-                    "http": null, "gossip": "127.0.0.1:7711",
+                    "refused": "wire versions 1 to 2 were offered, this node speaks 3 to 4", "http": null, "gossip": "127.0.0.1:7711",
                 },
             ],
         })

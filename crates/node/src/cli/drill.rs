@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use client::{ClusterView, Drills};
+use client::Drills;
 use http_api::{DRILL_TIME_MAX, DRILL_TIME_MIN};
 use jiff::Timestamp;
 
-use super::endpoint::{Endpoints, Remote};
+use super::endpoint::Endpoints;
 use super::error::CliError;
 use super::output::{self, harmless};
-
-/// How long the node to cut off may take to answer.
-const NODE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Practise a fault on a node that was started with --allow-drills
 #[derive(Debug, Args)]
@@ -51,7 +48,7 @@ pub(crate) async fn run(arguments: Drill) -> Result<(), CliError> {
         let given = humantime::format_duration(arguments.time);
         return Err(CliError::Refused(format!("--for is 1s to 10m, not {given}")));
     }
-    let node = find(&arguments.endpoints, &arguments.node).await?;
+    let node = arguments.endpoints.find(&arguments.node).await?;
     let drills = node.drill_isolate(arguments.time).await?;
     if arguments.json {
         return output::print_json(&drills);
@@ -68,45 +65,6 @@ fn said(drills: &Drills, time: Duration) -> String {
         "{} is cut off from the other members for {time}{until}; it goes on serving clients, and the drill ends by itself",
         harmless(&drills.node)
     )
-}
-
-/// The node of this name or id: an endpoint that is it, or the address under which the members know it.
-pub(super) async fn find(endpoints: &Endpoints, wanted: &str) -> Result<Remote, CliError> {
-    let mut heard: Option<ClusterView> = None;
-    let mut failed = CliError::Refused("no --endpoint is given".to_owned());
-    for remote in endpoints.each()? {
-        match remote.cluster().await {
-            Ok(view) if is(wanted, &view.node.name, &view.node.id.to_string()) => return Ok(remote),
-            Ok(view) => heard = heard.or(Some(view)),
-            Err(error) => failed = error,
-        }
-    }
-    let Some(view) = heard else { return Err(failed) };
-    let address = address(&view, wanted)?;
-    Remote::to(&address, NODE_WITHIN)
-}
-
-fn is(wanted: &str, name: &str, id: &str) -> bool {
-    wanted == name || wanted == id
-}
-
-/// Where the members know the HTTP API of the wanted one to be.
-fn address(view: &ClusterView, wanted: &str) -> Result<String, CliError> {
-    let member = view.members.iter().find(|member| is(wanted, &member.name, &member.id.to_string()));
-    let Some(member) = member else {
-        let names: Vec<String> = view.members.iter().map(|member| harmless(&member.name)).collect();
-        return Err(CliError::Failed(format!(
-            "no member is called {}; the members are: {}",
-            harmless(wanted),
-            names.join(", ")
-        )));
-    };
-    member.http.clone().ok_or_else(|| {
-        CliError::Failed(format!(
-            "nobody knows where the HTTP API of {} is; name it with --endpoint",
-            harmless(wanted)
-        ))
-    })
 }
 
 #[cfg(test)]

@@ -17,10 +17,13 @@ use super::output::harmless;
 /// How long a node may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a node that is named may take to answer.
+const NODE_WITHIN: Duration = Duration::from_secs(5);
+
 const WRONG_PORT: &str = "does --endpoint name a node's HTTP address (7710, not gossip's 7711)?";
 
 /// Which nodes to ask
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Endpoints {
     /// HTTP addresses of nodes, comma-separated or repeated; the next is asked where one cannot answer
     #[arg(
@@ -45,10 +48,53 @@ impl Endpoints {
         self.endpoint.iter().filter(|endpoint| !endpoint.trim().is_empty()).map(one).collect()
     }
 
-    /// The same, where every answer must come within a time.
+    /// The node of this name or id: an endpoint that is it, or the address under which the members know it.
+    pub(crate) async fn find(&self, wanted: &str) -> Result<Remote, CliError> {
+        let mut heard: Option<ClusterView> = None;
+        let mut failed = CliError::Refused("no --endpoint is given".to_owned());
+        for remote in self.each()? {
+            match remote.cluster().await {
+                Ok(view) if is(wanted, &view.node.name, &view.node.id.to_string()) => return Ok(remote),
+                Ok(view) => heard = heard.or(Some(view)),
+                Err(error) => failed = error,
+            }
+        }
+        let Some(view) = heard else { return Err(failed) };
+        let address = address(&view, wanted)?;
+        Remote::to(&address, NODE_WITHIN)
+    }
+
+    /// A client for all of them, where every answer must come within a time.
     pub(crate) fn connect_within(&self, time: Duration) -> Result<Remote, CliError> {
         Remote::with(&self.endpoint, hasty(time))
     }
+}
+
+/// Whether a node of this name and id is the one that is wanted.
+pub(crate) fn is(wanted: &str, name: &str, id: &str) -> bool {
+    wanted == name || wanted == id
+}
+
+/// Where the members know the HTTP API of the wanted one to be.
+fn address(view: &ClusterView, wanted: &str) -> Result<String, CliError> {
+    let member = view.members.iter().find(|member| is(wanted, &member.name, &member.id.to_string()));
+    let Some(member) = member else { return Err(no_such_member(view, wanted)) };
+    member.http.clone().ok_or_else(|| {
+        CliError::Failed(format!(
+            "nobody knows where the HTTP API of {} is; name it with --endpoint",
+            harmless(wanted)
+        ))
+    })
+}
+
+/// A name that no member has.
+pub(crate) fn no_such_member(view: &ClusterView, wanted: &str) -> CliError {
+    let names: Vec<String> = view.members.iter().map(|member| harmless(&member.name)).collect();
+    CliError::Failed(format!(
+        "no member is called {}; the members are: {}",
+        harmless(wanted),
+        names.join(", ")
+    ))
 }
 
 /// Whether the node at `host:port` says that it is ready.
@@ -100,7 +146,7 @@ impl Remote {
         self.client.get_siblings(key).await.map_err(explained)
     }
 
-    /// Deletes and gives back how many concurrent values remain, because the context did not cover them.
+    /// Deletes and gives back how many siblings remain, because the context did not cover them.
     pub(crate) async fn delete(&self, key: &Key, context: Option<&str>) -> Result<usize, CliError> {
         let deleted = self.client.delete(key, context).await.map_err(explained_write)?;
         Ok(deleted.siblings)
@@ -126,6 +172,11 @@ impl Remote {
     /// Begins a session with a member of this name or id.
     pub(crate) async fn repair(&self, peer: &str) -> Result<RepairBegun, CliError> {
         self.client.repair(peer).await.map_err(explained_write)
+    }
+
+    /// How far the node is that leaves, or what it would leave behind.
+    pub(crate) async fn leaving(&self) -> Result<Leave, CliError> {
+        self.client.leaving().await.map_err(explained)
     }
 
     /// Has the node leave its cluster, or goes on with it.
@@ -171,7 +222,7 @@ impl Remote {
 }
 
 /// Whether nothing was stored and another attempt may do better. A request that was sent and not answered is
-/// not repeated: it may still be stored, and then twice, as two concurrent values.
+/// not repeated: it may still be stored, and then twice, as two siblings.
 fn not_now(error: &Error) -> bool {
     match error {
         Error::Problem(problem) => problem.status == 503 && problem.stored_nothing(),

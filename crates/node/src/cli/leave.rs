@@ -5,7 +5,6 @@ use std::time::Duration;
 use clap::Args;
 use client::{Leave as Leaving, LeaveState};
 
-use super::drill;
 use super::endpoint::{Endpoints, Remote};
 use super::error::CliError;
 use super::output::{self, harmless};
@@ -40,8 +39,12 @@ pub(crate) async fn run(arguments: Leave) -> Result<(), CliError> {
     let remote = find(&arguments).await?;
     let view = remote.cluster().await?;
     let name = harmless(&view.node.name);
-    let lost = if arguments.force { ", handing nothing over" } else { "" };
-    output::confirm(arguments.yes, arguments.force, &format!("{name} leaves the cluster for ever{lost}"))?;
+    let lost = if arguments.force { lost(&remote).await } else { String::new() };
+    let what = format!("{name} leaves the cluster for ever{lost}");
+    if arguments.force && arguments.yes {
+        output::say(&what);
+    }
+    output::confirm(arguments.yes, arguments.force, &what)?;
     let mut said = String::new();
     let mut leaving = remote.leave(arguments.force).await?;
     while leaving.state != LeaveState::Left {
@@ -63,10 +66,24 @@ pub(crate) async fn run(arguments: Leave) -> Result<(), CliError> {
     output::print(format!("{}\n", told(&leaving)))
 }
 
+/// What is lost to the others, as a sentence's end. A node that cannot count it may be left all the same.
+async fn lost(remote: &Remote) -> String {
+    let keys = remote.leaving().await.ok().and_then(|leaving| leaving.keys_alone);
+    let alone = match keys {
+        Some(0) => "as far as it knows, all that it holds is held by others, too".to_owned(),
+        Some(keys) => format!(
+            "up to {keys} of its keys have values that nobody else is known to hold, and these go into a quarantine file \
+             in its data directory"
+        ),
+        None => "it does not say how many keys nobody else holds".to_owned(),
+    };
+    format!(", handing nothing over; {alone}")
+}
+
 /// Exactly one node: a request that any node may answer would have any node leave.
 async fn find(arguments: &Leave) -> Result<Remote, CliError> {
     if let Some(name) = &arguments.node {
-        return drill::find(&arguments.endpoints, name).await;
+        return arguments.endpoints.find(name).await;
     }
     let mut all = arguments.endpoints.each()?;
     match (all.pop(), all.is_empty()) {

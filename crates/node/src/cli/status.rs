@@ -2,6 +2,7 @@
 
 mod row;
 mod table;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,8 +12,9 @@ use client::ClusterView;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 
-pub(crate) use self::row::Row;
+pub(crate) use self::row::{Row, liveness};
 use self::table::Report;
+pub(crate) use self::table::since;
 use super::endpoint::{Endpoints, Remote};
 use super::error::CliError;
 use super::output::{self, Screen};
@@ -47,13 +49,21 @@ pub(crate) async fn run(arguments: Status) -> Result<(), CliError> {
 /// its node answered: under writes they differ although all is well.
 async fn report(remote: &Remote) -> Result<Report, CliError> {
     let view = remote.cluster().await?;
-    let mut rows: Vec<Row> = view.members.iter().map(|member| Row::heard(member, &view.node)).collect();
-    if rows.is_empty() {
-        // Not joined yet: the roster is empty and the node is all there is to show.
-        rows.push(Row::alone(&view.node));
+    let mut rows = Row::all(&view);
+    let mut words = words(&rows).await;
+    if rows.iter().any(|row| row.repair.is_some()) {
+        show_progress(remote, &view, &mut rows).await;
     }
+    let cluster = view.cluster.as_ref().map(|cluster| cluster.to_string());
+    words.insert(view.node.id.to_string(), view);
+    take_words(&mut rows, &words);
+    Ok(Report::new(cluster, rows))
+}
+
+/// Every other member's own word, by its id; of those that answer in time.
+pub(crate) async fn words(rows: &[Row]) -> BTreeMap<String, ClusterView> {
     let others = rows.iter().filter(|row| !row.asked).filter_map(|row| row.http.clone());
-    let mut words: BTreeMap<String, ClusterView> = futures_util::stream::iter(others)
+    futures_util::stream::iter(others)
         .map(|address| async move {
             let word = Remote::to(&address, MEMBER_WITHIN).ok()?.cluster().await.ok()?;
             Some((word.node.id.to_string(), word))
@@ -61,19 +71,17 @@ async fn report(remote: &Remote) -> Result<Report, CliError> {
         .buffer_unordered(ASKED_AT_ONCE)
         .filter_map(std::future::ready)
         .collect()
-        .await;
-    if rows.iter().any(|row| row.repair.is_some()) {
-        show_progress(remote, &view, &mut rows).await;
-    }
-    let cluster = view.cluster.as_ref().map(|cluster| cluster.to_string());
-    words.insert(view.node.id.to_string(), view);
-    for row in &mut rows {
+        .await
+}
+
+/// Gives each member its own word.
+pub(crate) fn take_words(rows: &mut [Row], words: &BTreeMap<String, ClusterView>) {
+    for row in rows {
         // By id: at a member's address another node may answer by now.
         if let Some(word) = words.get(&row.id) {
             row.take_word(word);
         }
     }
-    Ok(Report::new(cluster, rows))
 }
 
 /// How, and how far, the asked node's running sessions are. Without an answer nothing more is shown.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gossip::coordinator::WriteLimits;
 use gossip::core::{Event, ForgettingStatus, Known, Serving, Status};
@@ -16,8 +16,10 @@ use tokio::sync::{mpsc, watch};
 use super::clock::SharedClock;
 use super::damage::Damage;
 use super::drill::{DrillRefused, Drills};
+use super::files::NodeFiles;
 use super::news::News;
 use super::operator::Operators;
+use super::refusals::Refusals;
 use super::requests::Requests;
 use super::scrub::Scrubbing;
 
@@ -51,8 +53,12 @@ pub struct Member {
     pub writes: Writes,
     /// Operators that wait for an answer.
     pub operators: Operators,
-    /// The search for damage.
+    /// The scrub.
     pub scrubbing: Scrubbing,
+    /// Peers that take no connection.
+    pub refusals: Refusals,
+    /// What it keeps apart from the data.
+    pub files: Arc<NodeFiles>,
 }
 
 /// A door that clients' writes pass, so that it can be known that none is under way.
@@ -117,6 +123,8 @@ pub struct Present {
     pub gossip: String,
     /// What a coordinator accepts.
     pub limits: WriteLimits,
+    /// When the process began, about.
+    pub began: Instant,
     /// How long clients' requests take.
     pub requests: Requests,
     /// What was found damaged since the process began.
@@ -141,7 +149,8 @@ impl Present {
     ) -> Self {
         let phase = RwLock::new(Phase::Looking("starting".into()));
         let (requests, damage) = (Requests::default(), Damage::default());
-        Self { node, name, http, gossip, limits, requests, damage, drills, phase }
+        let began = Instant::now();
+        Self { node, name, http, gossip, limits, began, requests, damage, drills, phase }
     }
 
     /// Whether this node may be told to hold itself apart ([`Present::drill_isolate`]).
@@ -197,6 +206,7 @@ pub fn not_yet(meta: &Meta) -> Status {
         name: meta.name.clone(),
         serving: Serving::Behind,
         members: Vec::new(),
+        removed: Vec::new(),
         governor: GovernorStatus::default(),
         repairs: Vec::new(),
         checks: 0,

@@ -8,7 +8,7 @@
 //! | `drill` | holding the node apart, to practise |
 //! | `looking` | a node without a cluster finds one |
 //! | `member` | what the node is at the moment |
-//! | `membership` | leaving and evicting, in words |
+//! | `leave_evict` | leaving and evicting, in words |
 //! | `news` | clients' writes on their way to the protocol |
 //! | `opening` | the store, whatever state its folder is in |
 //! | `operator` | operators that wait for the protocol's answer |
@@ -16,9 +16,11 @@
 //! | `greeting` | a member asks its seeds whether they are of its cluster |
 //! | `limits` | connections, by the files that may be open |
 //! | `repairs` | what people see and ask of repair, and drills |
+//! | `refusals` | peers that take no connection |
 //! | `requests` | how long clients' requests take |
 //! | `scrub` | reading the store again, to find damage |
 //! | `service` | what the HTTP API asks of the node |
+//! | `shown` | what people see of the node and its cluster |
 //! | `wires` | the transport's own thread |
 
 mod clock;
@@ -26,18 +28,20 @@ mod damage;
 mod drill;
 mod files;
 mod greeting;
+mod leave_evict;
 mod limits;
 mod looking;
 mod member;
-mod membership;
 mod news;
 mod opening;
 mod operator;
 mod protocol;
+mod refusals;
 mod repairs;
 mod requests;
 mod scrub;
 mod service;
+mod shown;
 mod wires;
 
 use std::collections::BTreeMap;
@@ -274,6 +278,8 @@ impl Node {
             writes: Writes::default(),
             operators: Default::default(),
             scrubbing,
+            refusals: Default::default(),
+            files: Arc::clone(&self.files),
         });
         scrub::Scrubbing::begin(&member)?;
         let line = Timeline::start();

@@ -14,6 +14,15 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// Requests that may wait at a time; one more is refused.
 const WAITING_MAX: usize = 64;
 
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The protocol was not asked: nothing has changed.
+    NotAsked,
+    /// It was, and may still do what was asked for.
+    Late,
+}
+
 /// Requests that wait for the protocol's answer.
 #[derive(Debug, Default)]
 pub struct Operators {
@@ -22,28 +31,27 @@ pub struct Operators {
 }
 
 impl Operators {
-    /// Hands a request to the protocol, made of the number under which it answers, and waits for the answer; none if
-    /// there comes none in time, or the node is stopping.
+    /// Hands a request to the protocol, made of the number under which it answers, and waits for the answer.
     pub async fn ask(
         &self,
         events: &mpsc::Sender<Event>,
         request: impl FnOnce(ReplyId) -> Event,
-    ) -> Option<Answered> {
+    ) -> Result<Answered, Unanswered> {
         let reply = ReplyId(self.made.fetch_add(1, Ordering::Relaxed));
         let (tell, told) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.retain(|_, asker| !asker.is_closed());
             if waiting.len() >= WAITING_MAX {
-                return None;
+                return Err(Unanswered::NotAsked);
             }
             waiting.insert(reply, tell);
         }
         let answered = timeout(ANSWERED_WITHIN, async {
-            events.send(request(reply)).await.ok()?;
-            told.await.ok()
+            events.send(request(reply)).await.map_err(|_| Unanswered::NotAsked)?;
+            told.await.map_err(|_| Unanswered::Late)
         });
-        answered.await.ok().flatten()
+        answered.await.unwrap_or(Err(Unanswered::Late))
     }
 
     /// The protocol has answered. Whoever has gone away meanwhile is not told.

@@ -226,7 +226,10 @@ impl Protocol {
             Incoming::Accepted { peer, life, contact, .. } => {
                 Some(Event::Connected { peer, life, address: Some(contact.gossip) })
             }
-            Incoming::Dialed { peer, life, .. } => Some(Event::Connected { peer, life, address: None }),
+            Incoming::Dialed { peer, life, .. } => {
+                self.member.refusals.taken(peer);
+                Some(Event::Connected { peer, life, address: None })
+            }
             Incoming::Frame { peer, life, bytes } => match wire::decode(&bytes) {
                 Ok(frame) => Some(Event::Frame { from: peer, life, frame }),
                 Err(error) => {
@@ -240,6 +243,7 @@ impl Protocol {
             }
             Incoming::Refused { peer, refusal } => {
                 tracing::debug!(%peer, ?refusal, "connection refused");
+                self.member.refusals.refused(peer, &refusal);
                 None
             }
             Incoming::JoinAsked { request, reply, .. } => {

@@ -10,20 +10,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use gossip::clock::NeedReservation;
 use gossip::coordinator::{self, NewValue, Refusal, WriteLimits};
-use gossip::core::{Event, MemberStatus, Serving, Status};
-use gossip::liveness::LivenessState;
+use gossip::core::{Event, Serving, Status};
 use gossip::stability::Cause;
 use http_api::{
-    ClusterView, DeleteRequest, Deleted, DrillsView, EvictView, ForgettingView, LeaveView, Limits, ListItem,
-    ListPage, ListRequest, Liveness, MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun,
-    RepairView, RepairsView, Service, ServiceError, Version, WaitingView, WaitsView, Written,
+    ClusterView, DeleteRequest, Deleted, DrillsView, EvictView, LeaveView, Limits, ListItem, ListPage,
+    ListRequest, PutRequest, Read, Readiness, RepairBegun, RepairsView, Service, ServiceError, Version,
+    Written,
 };
-use model::{Context, Dot, Entry, Hlc, Key, NodeId, Sibling, context_token};
-use storage::{Marks, StoreError, UpdateError, Waiting};
+use model::{Context, Dot, Entry, Hlc, Key, Sibling, context_token};
+use storage::{Marks, StoreError, UpdateError};
 
 use super::clock::wall_ms;
+use super::leave_evict::waiting;
 use super::member::{Member, Present};
-use super::membership::waiting;
 
 /// The node as the HTTP API sees it.
 #[derive(Clone)]
@@ -272,6 +271,10 @@ impl Service for NodeService {
         member.repair_with(&peer).await
     }
 
+    async fn leaving(&self) -> Result<LeaveView, ServiceError> {
+        self.present.member().ok_or_else(|| self.not_ready())?.leaving().await
+    }
+
     async fn leave(&self, force: bool) -> Result<LeaveView, ServiceError> {
         self.present.member().ok_or_else(|| self.not_ready())?.leave(force).await
     }
@@ -319,62 +322,20 @@ impl Present {
             Serving::Behind => Some(why_behind(&status, self.damage.unhealed())),
             Serving::Leaving => Some(waiting(&status).1),
             Serving::Removed if status.leaving.is_some() => Some(waiting(&status).1),
-            Serving::Removed => Some(removed(&status)),
+            Serving::Removed => Some(removed(member.files.quarantine_bytes())),
             Serving::Stopped(reason) => Some(format!("the store has stopped: {reason}")),
             Serving::Stopping => Some("stopping".into()),
         }
     }
-
-    fn cluster_view(&self) -> ClusterView {
-        let reason = self.why_not();
-        let node = |id, name: &str| NodeView {
-            ready: reason.is_none(),
-            reason: reason.clone(),
-            id,
-            name: name.to_owned(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            http: self.http.clone(),
-            gossip: self.gossip.clone(),
-        };
-        let Some(member) = self.member() else {
-            return ClusterView {
-                cluster: None,
-                node: node(self.node, &self.name),
-                root: String::new(),
-                keys: 0,
-                tombstones: 0,
-                tree_bytes: 0,
-                forgetting: ForgettingView::default(),
-                scrub: None,
-                damage: self.damage.view(),
-                members: Vec::new(),
-            };
-        };
-        let status: Status = member.status.borrow().clone();
-        let root = hex(&member.store.root().root_hash(&member.digest_key.0));
-        let counts = member.store.counts();
-        let members = status.members.iter().map(|m| member_view(m, &status, &root)).collect();
-        ClusterView {
-            cluster: Some(status.cluster),
-            node: node(status.node, &status.name),
-            root,
-            keys: counts.keys,
-            tombstones: counts.tombstones,
-            tree_bytes: member.store.tree_bytes() as u64,
-            forgetting: forgetting_view(&status, member.store.waiting(), wall_ms()),
-            scrub: Some(member.scrubbing.view(wall_ms())),
-            damage: self.damage.view(),
-            members,
-        }
-    }
 }
 
-fn removed(status: &Status) -> String {
-    let kept = match status.forgetting.quarantined {
-        0 => String::new(),
-        values => format!(
-            " {values} values that no other member is known to have are in its file quarantine (mangrove quarantine list)."
-        ),
+/// What became of a node that was removed by others.
+pub(super) fn removed(quarantine_bytes: u64) -> String {
+    let kept = match quarantine_bytes {
+        0 => "",
+        _ => {
+            " Values that no other member is known to have are in its file quarantine (mangrove quarantine list)."
+        }
     };
     format!(
         "this node was removed from the cluster, and serves nothing. Its data directory is kept; start it with an empty one to join anew.{kept}"
@@ -388,55 +349,4 @@ fn why_behind(status: &Status, damage: Option<String>) -> String {
         (Some(cause), _) => format!("behind ({cause})"),
     };
     format!("{why}: waiting for a first completed session with a member that is not behind")
-}
-
-fn forgetting_view(status: &Status, waiting: Waiting, now_ms: u64) -> ForgettingView {
-    let forgetting = &status.forgetting;
-    let known = |at: Hlc| (at != Hlc::ZERO).then(|| at.millis());
-    let name = |id: NodeId| status.members.iter().find(|member| member.id == id).map(|m| m.name.clone());
-    let waits_for = forgetting.waits.map(|waits| WaitsView {
-        id: waits.member,
-        name: name(waits.member).unwrap_or_else(|| waits.member.to_string()),
-        since: known(waits.since),
-    });
-    ForgettingView {
-        watermark: known(forgetting.watermark),
-        watermark_lag_ms: known(forgetting.watermark).map(|at| now_ms.saturating_sub(at)),
-        waits_for,
-        horizon: known(forgetting.horizon),
-        behind: forgetting.behind.map(|cause| cause.to_string()),
-        resurrections_blocked: forgetting.resurrections_blocked,
-        quarantined: forgetting.quarantined,
-        waiting: WaitingView {
-            tombstones: waiting.tombstones,
-            tombstone_bytes: waiting.tombstone_bytes,
-            purged: waiting.purged,
-            purged_bytes: waiting.purged_bytes,
-        },
-    }
-}
-
-fn member_view(member: &MemberStatus, status: &Status, own_root: &str) -> MemberView {
-    let own = member.id == status.node;
-    MemberView {
-        id: member.id,
-        name: member.name.clone(),
-        liveness: match member.state {
-            LivenessState::Alive => Liveness::Alive,
-            LivenessState::Suspect => Liveness::Suspect,
-            LivenessState::Down => Liveness::Down,
-        },
-        leaving: member.leaving,
-        root: if own { Some(own_root.to_owned()) } else { member.root.as_ref().map(|root| hex(root)) },
-        // A node is identical to itself as of the moment it is asked.
-        last_identical: if own { Some(wall_ms()) } else { member.last_identical_ms },
-        clock_ahead_ms: member.skew_ms,
-        repair: member.session.map(|_| RepairView::Running),
-        http: member.http.clone(),
-        gossip: member.gossip.clone(),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

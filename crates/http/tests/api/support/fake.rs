@@ -9,9 +9,9 @@ use std::time::Duration;
 use http_api::{
     ActRefused, Brake, ClusterView, DamageView, DeleteRequest, Deleted, DrillsView, EvictView,
     ForgettingView, GovernorView, LeaveState, LeaveView, Limits, ListItem, ListPage, ListRequest, Liveness,
-    MemberView, NodeView, PutRequest, Read, Readiness, RepairBegun, RepairMethod, RepairOutcome, RepairPhase,
-    RepairView, RepairsView, ScrubView, Service, ServiceError, SessionView, TotalsView, Version, WaitingView,
-    WaitsView, Written,
+    MemberView, NodeView, PutRequest, Read, Readiness, RemovedView, RepairBegun, RepairMethod, RepairOutcome,
+    RepairPhase, RepairView, RepairsView, ScrubView, Service, ServiceError, SessionView, TotalsView, Version,
+    WaitingView, WaitsView, WaitsWhy, Written,
 };
 use model::{ClusterId, Dot, Hlc, Key, NodeId, WriterId};
 
@@ -117,6 +117,36 @@ impl State {
     }
 }
 
+fn forgetting() -> ForgettingView {
+    ForgettingView {
+        on: true,
+        watermark: Some(1_700_000_000_000),
+        watermark_lag_ms: Some(21_500),
+        waits_for: Some(WaitsView {
+            id: NodeId(2),
+            name: "b".into(),
+            since: Some(1_700_000_003_250),
+            why: WaitsWhy::Slow,
+        }),
+        horizon: None,
+        behind: None,
+        resurrections_blocked: 3,
+        quarantined: 0,
+        waiting: WaitingView { tombstones: 4, tombstone_bytes: 400, purged: 5, purged_bytes: 500 },
+    }
+}
+
+fn leave_view(state: LeaveState) -> LeaveView {
+    LeaveView {
+        node: "a".into(),
+        node_id: NodeId(1),
+        state,
+        detail: "It waits for b to answer.".into(),
+        waits_for: vec!["b".into()],
+        keys_alone: Some(7),
+    }
+}
+
 impl Service for Fake {
     async fn put(&self, request: PutRequest) -> Result<Written, ServiceError> {
         self.enter().await?;
@@ -183,6 +213,7 @@ impl Service for Fake {
             last_identical,
             clock_ahead_ms: if id == 2 { 7_500 } else { 0 },
             repair,
+            refused: (id == 2).then(|| "wire versions 1 to 2 were offered, this node speaks 3 to 4".into()),
             http: None,
             gossip: Some("127.0.0.1:7711".into()),
         };
@@ -194,6 +225,7 @@ impl Service for Fake {
                 id: NodeId(1),
                 name: "a".into(),
                 version: "0.1.0".into(),
+                uptime_ms: 5_000,
                 http: "127.0.0.1:7710".into(),
                 gossip: "127.0.0.1:7711".into(),
             },
@@ -201,20 +233,7 @@ impl Service for Fake {
             keys: self.state.lock().unwrap().entries.len() as u64,
             tombstones: 0,
             tree_bytes: 4_096,
-            forgetting: ForgettingView {
-                watermark: Some(1_700_000_000_000),
-                watermark_lag_ms: Some(21_500),
-                waits_for: Some(WaitsView {
-                    id: NodeId(2),
-                    name: "b".into(),
-                    since: Some(1_700_000_003_250),
-                }),
-                horizon: None,
-                behind: None,
-                resurrections_blocked: 3,
-                quarantined: 0,
-                waiting: WaitingView { tombstones: 4, tombstone_bytes: 400, purged: 5, purged_bytes: 500 },
-            },
+            forgetting: forgetting(),
             scrub: Some(ScrubView {
                 bytes_per_second: 2 << 20,
                 running: true,
@@ -232,6 +251,13 @@ impl Service for Fake {
                 healed: true,
                 kept_in: Some("/data/damaged".into()),
             }),
+            quarantine_bytes: 600,
+            removed: vec![RemovedView {
+                id: NodeId(3),
+                name: "c".into(),
+                at: Some(1_700_000_000_500),
+                by: "a".into(),
+            }],
             members: vec![
                 member(1, "a", Liveness::Alive, Some(1_700_000_000_123), None),
                 member(2, "b", Liveness::Suspect, None, Some(RepairView::Running)),
@@ -278,18 +304,14 @@ impl Service for Fake {
         }
     }
 
+    async fn leaving(&self) -> Result<LeaveView, ServiceError> {
+        self.enter().await?;
+        Ok(leave_view(LeaveState::Member))
+    }
+
     async fn leave(&self, force: bool) -> Result<LeaveView, ServiceError> {
         self.enter().await?;
-        let detail = "It waits for b to answer.".to_owned();
-        let view = |state| LeaveView {
-            node: "a".into(),
-            node_id: NodeId(1),
-            state,
-            detail,
-            waits_for: vec!["b".into()],
-            keys_alone: Some(7),
-        };
-        Ok(view(if force { LeaveState::Left } else { LeaveState::Leaving }))
+        Ok(leave_view(if force { LeaveState::Left } else { LeaveState::Leaving }))
     }
 
     async fn evict(&self, member: String, force: bool) -> Result<EvictView, ServiceError> {

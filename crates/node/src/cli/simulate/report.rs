@@ -11,6 +11,7 @@ use sim::scenarios::Scenario;
 
 use super::super::error::CliError;
 use super::search::Found;
+use crate::hex::hex;
 
 /// The commit that this program was built from, if its build said so.
 const COMMIT: Option<&str> = option_env!("MANGROVE_COMMIT");
@@ -106,8 +107,4 @@ pub(super) fn scenario(scenario: &Scenario, outcome: &Outcome, as_json: bool) ->
     let (rule, says, story) = (scenario.rule, scenario.rule.says(), scenario.story);
     let _ = writeln!(text, "{rule}: {story}\n  rule: {says}\n  {verdict}\n  {}", numbers(outcome.count));
     Ok(text)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,6 +3,9 @@
 use client::{ClusterView, DamageView, Forgetting, Liveness, MemberView, NodeView, ScrubView};
 use serde::Serialize;
 
+/// In place of liveness: a node that was asked and is no member any more.
+pub(super) const REMOVED: &str = "removed";
+
 /// One member.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
@@ -21,7 +24,7 @@ pub(crate) struct Row {
     pub(crate) asked: bool,
     pub(crate) keys: Option<u64>,
     pub(crate) tombstones: Option<u64>,
-    /// Its search for damage, in its own word.
+    /// Its scrub, in its own word.
     pub(crate) scrub: Option<ScrubView>,
     /// What it has lost of its records, and what became of that, in its own word.
     pub(crate) damage: Option<DamageView>,
@@ -38,9 +41,23 @@ pub(crate) struct Row {
     pub(crate) gossip: Option<String>,
     /// How far deletes are forgotten there, in its own word.
     pub(crate) forgetting: Option<Forgetting>,
+    /// Members that take no connection of it, and what they say, in its own word.
+    #[serde(skip)]
+    pub(crate) apart: Vec<(String, String)>,
+    /// The program's version, in its own word.
+    pub(crate) version: Option<String>,
 }
 
 impl Row {
+    /// Every member as the asked node has heard of it, and the asked node itself where it is none.
+    pub(crate) fn all(view: &ClusterView) -> Vec<Self> {
+        let mut rows: Vec<Self> = view.members.iter().map(|member| Self::heard(member, &view.node)).collect();
+        if !rows.iter().any(|row| row.asked) {
+            rows.push(Self::alone(view));
+        }
+        rows
+    }
+
     /// What the asked node has heard of a member.
     pub(crate) fn heard(member: &MemberView, asked: &NodeView) -> Self {
         Self {
@@ -64,15 +81,18 @@ impl Row {
             http: member.http.clone(),
             gossip: member.gossip.clone(),
             forgetting: None,
+            apart: Vec::new(),
+            version: None,
         }
     }
 
-    /// The asked node before it belongs to a cluster.
-    pub(crate) fn alone(asked: &NodeView) -> Self {
+    /// The asked node before it belongs to a cluster, or after it was removed from one.
+    fn alone(view: &ClusterView) -> Self {
+        let asked = &view.node;
         Self {
             id: asked.id.to_string(),
             name: asked.name.clone(),
-            liveness: "not joined".to_owned(),
+            liveness: if view.cluster.is_none() { "not joined" } else { REMOVED }.to_owned(),
             leaving: false,
             answered: false,
             ready: None,
@@ -90,6 +110,8 @@ impl Row {
             http: Some(asked.http.clone()),
             gossip: Some(asked.gossip.clone()),
             forgetting: None,
+            apart: Vec::new(),
+            version: None,
         }
     }
 
@@ -104,10 +126,14 @@ impl Row {
         self.damage = word.damage.clone();
         self.root = Some(word.root.clone());
         self.forgetting = Some(word.forgetting.clone());
+        let refused = |member: &MemberView| Some((member.name.clone(), member.refused.clone()?));
+        self.apart = word.members.iter().filter_map(refused).collect();
+        self.version = Some(word.node.version.clone());
     }
 }
 
-fn liveness(liveness: Liveness) -> &'static str {
+/// As people and programs are told.
+pub(crate) fn liveness(liveness: Liveness) -> &'static str {
     match liveness {
         Liveness::Alive => "alive",
         Liveness::Suspect => "suspect",

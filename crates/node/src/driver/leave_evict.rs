@@ -12,6 +12,8 @@ use model::NodeId;
 use storage::{Store, StoreError};
 
 use super::member::Member;
+use super::operator::Unanswered;
+use super::service::removed;
 
 /// How long a request to leave waits for the end; then it answers how far it is.
 const LEFT_WITHIN: Duration = Duration::from_secs(10);
@@ -20,6 +22,16 @@ const BYTES_A_STEP: usize = 1 << 20;
 const ROWS_A_STEP: usize = 1_024;
 
 impl Member {
+    /// How far this node is that leaves, or what it would leave behind. Changes nothing.
+    pub async fn leaving(&self) -> Result<LeaveView, ServiceError> {
+        let status = self.status.borrow().clone();
+        if status.leaving.is_none() && status.serving == Serving::Removed {
+            return Err(self.leave_refused(LeaveRefusal::NotAMember));
+        }
+        let alone = self.keys_alone(status.known).await?;
+        Ok(leave_view(&status, alone))
+    }
+
     /// This node leaves its cluster, or goes on leaving. Answers once it has left, or after some seconds.
     pub async fn leave(&self, force: bool) -> Result<LeaveView, ServiceError> {
         // Before, since nothing is known of the others afterwards.
@@ -27,9 +39,10 @@ impl Member {
         let alone = if force { self.keys_alone(known).await? } else { None };
         let request = |reply| Event::LeaveWanted { reply, force };
         match self.operators.ask(&self.events, request).await {
-            Some(Answered::Leave(Ok(()))) => {}
-            Some(Answered::Leave(Err(refusal))) => return Err(self.leave_refused(refusal)),
-            _ => return Err(busy()),
+            Ok(Answered::Leave(Ok(()))) => {}
+            Ok(Answered::Leave(Err(refusal))) => return Err(self.leave_refused(refusal)),
+            Ok(_) => return Err(unanswered(Unanswered::Late)),
+            Err(why) => return Err(unanswered(why)),
         }
         let mut status = self.status.clone();
         let left = status.wait_for(|status| status.leaving == Some(LeavingStatus::Left));
@@ -44,9 +57,11 @@ impl Member {
         let why = match refusal {
             LeaveRefusal::LastMember => ActRefused::LastMember,
             LeaveRefusal::NobodyStays => ActRefused::NobodyStays,
-            LeaveRefusal::NotAMember | LeaveRefusal::NotReady => {
-                return ServiceError::NotReady { reason: refusal.to_string() };
+            LeaveRefusal::NotAMember => {
+                let detail = sentence_of(&removed(self.files.quarantine_bytes()));
+                return ServiceError::ActRefused { why: ActRefused::NotAMember, detail };
             }
+            LeaveRefusal::NotReady => return ServiceError::NotReady { reason: refusal.to_string() },
         };
         let keys = self.store.counts().keys;
         let detail = format!(
@@ -70,9 +85,11 @@ impl Member {
         let (target, name) = self.find(wanted)?;
         let request = |reply| Event::EvictWanted { reply, target, force };
         match self.operators.ask(&self.events, request).await {
-            Some(Answered::Evict(Ok(evicted))) => Ok(evict_view(target, name, force, &evicted)),
-            Some(Answered::Evict(Err(refusal))) => Err(self.evict_refused(&name, &refusal)),
-            _ => Err(busy()),
+            Ok(Answered::Evict(Ok(evicted))) => Ok(evict_view(target, name, force, &evicted)),
+            Ok(Answered::Evict(Err(EvictRefusal::Oneself))) => Err(self.oneself_refused(&name).await?),
+            Ok(Answered::Evict(Err(refusal))) => Err(self.evict_refused(&name, &refusal)),
+            Ok(_) => Err(unanswered(Unanswered::Late)),
+            Err(why) => Err(unanswered(why)),
         }
     }
 
@@ -86,28 +103,52 @@ impl Member {
         })
     }
 
+    /// A node is asked to evict itself.
+    async fn oneself_refused(&self, name: &str) -> Result<ServiceError, ServiceError> {
+        let (is_last, known) = {
+            let status = self.status.borrow();
+            (status.members.len() == 1, status.known)
+        };
+        if is_last {
+            return Ok(self.leave_refused(LeaveRefusal::LastMember));
+        }
+        let lost = match self.keys_alone(known).await? {
+            Some(keys) => {
+                format!("up to {keys} of its keys have values that nobody else is known to hold, which")
+            }
+            None => "what nobody else is known to hold".to_owned(),
+        };
+        let detail = format!(
+            "{name} is this node itself. Have it leave (mangrove leave), which hands over what it holds. Forced (--force), \
+             it leaves at once and hands nothing over: {lost} would go into a quarantine file in its data directory, and \
+             be lost to the others."
+        );
+        Ok(ServiceError::ActRefused { why: ActRefused::Oneself, detail })
+    }
+
     fn evict_refused(&self, name: &str, refusal: &EvictRefusal) -> ServiceError {
-        let alone = self.status.borrow().members.len() == 1;
         let refused = |why, detail| ServiceError::ActRefused { why, detail };
+        let proven = {
+            let status = self.status.borrow();
+            let member = status.members.iter().find(|member| member.name == name);
+            let at = member.and_then(|member| member.last_identical_ms).and_then(http_api::rfc3339);
+            at.map_or_else(
+                || "and told nobody".to_owned(),
+                |at| format!("since it was last proven identical ({at})"),
+            )
+        };
         let forced = format!(
-            "Forced (--force), it is removed without asking anybody: what {name} took and told nobody is then lost to the \
-             others, and stays in its data directory; if it comes back it puts that into a quarantine file and serves \
+            "Forced (--force), it is removed without asking anybody: what {name} took {proven} may then be lost to the \
+             others; it stays in its data directory; if it comes back it puts that into a quarantine file and serves \
              nothing"
         );
         match refusal {
-            EvictRefusal::NotReady | EvictRefusal::Behind => {
+            EvictRefusal::NotReady | EvictRefusal::Behind | EvictRefusal::Oneself => {
                 ServiceError::NotReady { reason: refusal.to_string() }
             }
             EvictRefusal::NotAMember => {
                 ServiceError::NoSuchMember { name: name.to_owned(), members: Vec::new() }
             }
-            EvictRefusal::Oneself if alone => self.leave_refused(LeaveRefusal::LastMember),
-            EvictRefusal::Oneself => refused(
-                ActRefused::Oneself,
-                format!(
-                    "{name} is this node itself. Have it leave (mangrove leave), which hands over what it holds."
-                ),
-            ),
             EvictRefusal::Answers => refused(
                 ActRefused::MemberAnswers,
                 format!(
@@ -138,8 +179,22 @@ impl Member {
     }
 }
 
-fn busy() -> ServiceError {
-    ServiceError::NotReady { reason: "this node is stopping, or busy with other operators".into() }
+fn unanswered(why: Unanswered) -> ServiceError {
+    match why {
+        Unanswered::NotAsked => {
+            ServiceError::NotReady { reason: "this node is stopping, or busy with other operators".into() }
+        }
+        Unanswered::Late => ServiceError::Timeout {
+            reason: "this node did not come to an answer in time. See `mangrove members`, here and at another node"
+                .into(),
+        },
+    }
+}
+
+/// With a capital first.
+fn sentence_of(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn name_of(status: &Status, id: NodeId) -> String {
@@ -162,11 +217,14 @@ fn keys_alone(store: &Store, known: Known) -> Result<u64, StoreError> {
 
 fn leave_view(status: &Status, keys_alone: Option<u64>) -> LeaveView {
     let (waits_for, detail) = waiting(status);
-    let left = status.leaving == Some(LeavingStatus::Left);
     LeaveView {
         node: status.name.clone(),
         node_id: status.node,
-        state: if left { LeaveState::Left } else { LeaveState::Leaving },
+        state: match status.leaving {
+            None => LeaveState::Member,
+            Some(LeavingStatus::Left) => LeaveState::Left,
+            Some(_) => LeaveState::Leaving,
+        },
         detail,
         waits_for,
         keys_alone,
@@ -179,14 +237,15 @@ pub(super) fn waiting(status: &Status) -> (Vec<String>, String) {
     let partners: Vec<_> = others().filter(|member| !member.leaving).collect();
     let names = || partners.iter().map(|member| member.name.clone()).collect::<Vec<_>>();
     let answers = partners.iter().any(|member| member.state != LivenessState::Down);
-    let still = format!("{} is leaving the cluster, and takes no writes any more", status.name);
+    // A name that begins a sentence would be given a capital.
+    let node = format!("Node {}", status.name);
+    let still = format!("{node} is leaving the cluster, and takes no writes any more");
     match status.leaving {
-        None => (Vec::new(), format!("{} is not leaving.", status.name)),
-        Some(LeavingStatus::Left) => (Vec::new(), format!("{} has left the cluster.", status.name)),
-        Some(LeavingStatus::Telling) => (
-            names(),
-            format!("{} has left the cluster, and tells the others until one has heard it.", status.name),
-        ),
+        None => (Vec::new(), format!("{node} is not leaving.")),
+        Some(LeavingStatus::Left) => (Vec::new(), format!("{node} has left the cluster.")),
+        Some(LeavingStatus::Telling) => {
+            (names(), format!("{node} has left the cluster, and tells the others until one has heard it."))
+        }
         Some(LeavingStatus::ClosingWrites) => (Vec::new(), format!("{still}; some are still under way.")),
         Some(LeavingStatus::HandingOver) if matches!(status.serving, Serving::Stopped(_)) => (
             Vec::new(),
