@@ -75,7 +75,9 @@ fn a_write_renews_a_value_or_makes_it_lasting() {
 fn a_ttl_that_no_value_can_have_is_refused() {
     let cluster = Cluster::start(1, QUICK);
     let api = cluster.api(0);
-    for ttl in ["0s", "0ms", "1us", "-1s", "30", "", "soon", "1M", "2y", "101years", "36526d", "999999999999999999w"] {
+    for ttl in
+        ["0s", "0ms", "1us", "-1s", "30", "", "soon", "1M", "2y", "101years", "36526d", "999999999999999999w"]
+    {
         let answer = api.send(Method::PUT, &format!("/v1/kv/k?ttl={ttl}"), &[], "v").unwrap();
         assert_eq!((answer.status, answer.problem().as_deref()), (400, Some("bad-ttl")), "{ttl}");
     }
