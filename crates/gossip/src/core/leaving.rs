@@ -169,6 +169,7 @@ impl Core {
 
     /// No client's write is under way any more, and none will begin.
     pub(super) fn writes_closed(&mut self, env: Env<'_>) {
+        self.begin_search();
         if !matches!(self.leaving.step, Some(Step::Closing)) {
             return;
         }

@@ -24,6 +24,8 @@ const ROWS_A_STEP: usize = 1_024;
 /// The search for what only this node may hold.
 #[derive(Debug, Default)]
 pub(super) struct Stranded {
+    /// It begins once no client's write is under way any more.
+    wanted: bool,
     search: Option<Search>,
 }
 
@@ -55,7 +57,7 @@ impl Known {
 
 impl Stranded {
     pub(super) fn is_searching(&self) -> bool {
-        self.search.is_some()
+        self.wanted || self.search.is_some()
     }
 
     /// Rows are read at once, unless some are on their way into the file.
@@ -74,8 +76,18 @@ impl Core {
         }
     }
 
-    /// Looks for what only this node may hold.
+    /// Looks for what only this node may hold, once no client's write that was let in is on its way any more: it would land
+    /// behind the search.
     pub(super) fn search_stranded(&mut self) {
+        self.stranded.wanted = true;
+        self.out.push_back(Action::CloseWrites);
+    }
+
+    /// No client's write is under way any more.
+    pub(super) fn begin_search(&mut self) {
+        if !std::mem::take(&mut self.stranded.wanted) {
+            return;
+        }
         let known = self.known_to_others();
         self.stranded.search = Some(Search { after: None, ended: false, known, op: None, found: 0 });
     }

@@ -76,6 +76,9 @@ impl World {
     fn still_holds_of(&self, member: &Member, dot: Dot, key: &Key) -> bool {
         let held = member.seen.entries.get(key).into_iter().flat_map(Entry::siblings);
         let mut replaced = held.filter_map(|sibling| self.ledger.dots.get(&sibling.dot()));
-        replaced.any(|of| of.replaced_by.contains(&dot) && !of.is_excused() && !self.ledger.is_expired(of))
+        replaced.any(|of| {
+            let may_be_here = of.is_excused() || of.may_return || self.ledger.is_expired(of);
+            of.replaced_by.contains(&dot) && !may_be_here
+        })
     }
 }
