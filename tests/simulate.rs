@@ -149,6 +149,7 @@ fn an_experiment_that_makes_no_sense_is_refused_with_the_reason() {
         (&["--nodes", "0"][..], "one node at least"),
         (&["--nodes", "5000"], "2000 at most, or 50000 with --rumors-only"),
         (&["--nodes", "60000", "--rumors-only"], "50000 at most"),
+        (&["--nodes", "5", "--rumors-only", "--spread-only"], "cannot be used with"),
         (&["--nodes", "5", "--loss", "120%"], "between 0% and 100%"),
         (&["--nodes", "5", "--loss", "80%"], "at most 50%"),
         (&["--nodes", "5", "--partition", "100%:1s"], "between 1% and 99%"),

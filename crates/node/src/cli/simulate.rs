@@ -63,7 +63,7 @@ pub(crate) struct Simulate {
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     time: Option<Duration>,
 
-    /// Never forget a delete, as with `--forget-deletes off` of a node; nor are old backups put back then
+    /// Never forget a delete, with --nodes too, as with `--forget-deletes off` of a node; nor are old backups put back then
     #[arg(long)]
     keep_deletes: bool,
 
@@ -106,7 +106,8 @@ pub(crate) fn run(arguments: &Simulate) -> Result<(), CliError> {
         return story::run(scene, arguments.seed.unwrap_or(SEED));
     }
     if arguments.crowd.is_asked_for() {
-        return crowd::run(&arguments.crowd, arguments.seed.unwrap_or(SEED), arguments.json);
+        let (seed, forgets) = (arguments.seed.unwrap_or(SEED), !arguments.keep_deletes);
+        return crowd::run(&arguments.crowd, seed, forgets, arguments.json);
     }
     match (&arguments.scenario, arguments.seed) {
         (Some(name), _) => scenario(arguments, name),

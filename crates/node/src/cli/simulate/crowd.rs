@@ -30,7 +30,7 @@ const STEPS: u64 = 1_000;
 /// What is asked of an experiment.
 #[derive(Debug, Args)]
 pub(super) struct Crowd {
-    /// Experiment with so many nodes: one number is gone up to in steps, a list such as 10,100 is taken as it is
+    /// Experiment with so many nodes: one number is gone up to in steps, a list such as 10,100 or 100, is taken as it is
     #[arg(long, value_name = "N", value_parser = ask::nodes, conflicts_with_all = ["seeds", "scenario", "rules_off"])]
     nodes: Option<ask::Nodes>,
 
@@ -59,6 +59,10 @@ pub(super) struct Crowd {
     /// Spread rumors alone, without stores, sessions, connections and failure detection
     #[arg(long, requires = "nodes")]
     rumors_only: bool,
+
+    /// Run rumors and whole nodes, without the table of 1987 and failure detection
+    #[arg(long, requires = "nodes", conflicts_with = "rumors_only")]
+    spread_only: bool,
 
     /// Hours of a member for which failure detection is watched, in each size of cluster
     #[arg(long, value_name = "HOURS", requires = "nodes", default_value_t = 20,
@@ -101,7 +105,7 @@ impl Crowd {
 }
 
 /// Runs the experiments.
-pub(super) fn run(crowd: &Crowd, seed: u64, json: bool) -> Result<(), CliError> {
+pub(super) fn run(crowd: &Crowd, seed: u64, forgets_deletes: bool, json: bool) -> Result<(), CliError> {
     let sizes = sizes(crowd)?;
     // Before hours of work, not after them.
     if let Some(path) = &crowd.plot {
@@ -116,10 +120,12 @@ pub(super) fn run(crowd: &Crowd, seed: u64, json: bool) -> Result<(), CliError> 
         detection: Vec::new(),
     };
     for nodes in sizes {
-        found.sizes.push(size(crowd, nodes, seed)?);
+        found.sizes.push(size(crowd, nodes, seed, forgets_deletes)?);
     }
-    found.demers = table_of_1987(crowd.epidemics, seed);
-    if !crowd.rumors_only {
+    if !crowd.spread_only {
+        found.demers = table_of_1987(crowd.epidemics, seed);
+    }
+    if !crowd.rumors_only && !crowd.spread_only {
         found.detection = DETECTION_NODES.iter().map(|nodes| (*nodes, detect(crowd, *nodes, seed))).collect();
     }
     if let Some(path) = &crowd.plot {
@@ -149,7 +155,7 @@ fn sizes(crowd: &Crowd) -> Result<Vec<usize>, CliError> {
     }
 }
 
-fn size(crowd: &Crowd, nodes: usize, seed: u64) -> Result<Size, CliError> {
+fn size(crowd: &Crowd, nodes: usize, seed: u64, forgets_deletes: bool) -> Result<Size, CliError> {
     let rumors = spread(&SpreadSetting {
         nodes,
         writes: crowd.writes,
@@ -168,11 +174,7 @@ fn size(crowd: &Crowd, nodes: usize, seed: u64) -> Result<Size, CliError> {
         cut: crowd.partition,
         time: crowd.simulated,
         // As `mangrove serve` has it, unless it is told otherwise.
-        core: CoreConfig {
-            fanout: usize::from(crowd.fanout),
-            forgets_deletes: false,
-            ..CoreConfig::default()
-        },
+        core: CoreConfig { fanout: usize::from(crowd.fanout), forgets_deletes, ..CoreConfig::default() },
         seed,
     };
     let progress = Progress::new(format!("{nodes} nodes"), STEPS);

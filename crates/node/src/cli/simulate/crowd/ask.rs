@@ -11,19 +11,24 @@ const LOSS_MAX: f64 = 50.0;
 /// A cluster runs no longer than this.
 const TIME_MAX: Duration = Duration::from_secs(3_600);
 
-/// How many nodes: one number, or a list.
+/// How many nodes: up to a number, or a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Nodes(Vec<usize>);
+pub(super) enum Nodes {
+    /// So many at most, gone up to in steps.
+    UpTo(usize),
+    /// These, as they are.
+    These(Vec<usize>),
+}
 
 impl Nodes {
     /// Up to a single number in steps; a list as it is.
     pub(super) fn sizes(&self) -> Vec<usize> {
-        match self.0.as_slice() {
-            [most] => {
+        match self {
+            Self::UpTo(most) => {
                 let steps = STEPS.iter().copied().filter(|step| *step >= 10 && step < most);
                 steps.chain([*most]).collect()
             }
-            list => list.to_vec(),
+            Self::These(list) => list.clone(),
         }
     }
 }
@@ -34,7 +39,12 @@ pub(super) fn nodes(text: &str) -> Result<Nodes, String> {
         Ok(number) => Ok(number),
         Err(_) => Err(format!("{text:?} is not a number of nodes, nor a list such as 10,100")),
     };
-    text.split(',').map(number).collect::<Result<_, _>>().map(Nodes)
+    if !text.contains(',') {
+        return number(text).map(Nodes::UpTo);
+    }
+    // A list of one ends with a comma.
+    let list = text.strip_suffix(',').unwrap_or(text);
+    list.split(',').map(number).collect::<Result<_, _>>().map(Nodes::These)
 }
 
 /// In hundredths, as `30%` or `30`.
@@ -90,7 +100,8 @@ mod tests {
         assert_eq!(nodes("42").unwrap().sizes(), [10, 30, 42]);
         assert_eq!(nodes("4").unwrap().sizes(), [4]);
         assert_eq!(nodes("5,2").unwrap().sizes(), [5, 2]);
-        for wrong in ["0", "", "5,0", "-1", "many", "1.5"] {
+        assert_eq!(nodes("1000,").unwrap().sizes(), [1_000]);
+        for wrong in ["0", "", ",", "5,,", "5,0", "-1", "many", "1.5"] {
             assert!(nodes(wrong).is_err(), "{wrong}");
         }
     }

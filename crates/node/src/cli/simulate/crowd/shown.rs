@@ -24,14 +24,16 @@ pub(super) fn text(screen: Screen, found: &Found) -> String {
         let _ = writeln!(text, "\nWhole nodes: rumors, anti-entropy, heartbeats, stores\n");
         text += &whole(screen, found);
     }
-    let _ = writeln!(
-        text,
-        "\nThe rumor beside Demers et al., 1987, table 1: 1,000 sites, push, feedback and counter k, one contact a \
-         round.\nTheirs first; then this one, which also says who has been told, on average over {} \
-         epidemics.\nThe paper's law for all such rumors: s = e^-m\n",
-        found.epidemics
-    );
-    text += &beside_1987(screen, &found.demers);
+    if !found.demers.is_empty() {
+        let _ = writeln!(
+            text,
+            "\nThe rumor beside Demers et al., 1987, table 1: 1,000 sites, push, feedback and counter k, one contact a \
+             round.\nTheirs first; then this one, which also says who has been told, on average over {} \
+             epidemics.\nThe paper's law for all such rumors: s = e^-m\n",
+            found.epidemics
+        );
+        text += &beside_1987(screen, &found.demers);
+    }
     if !found.detection.is_empty() {
         let _ = writeln!(text, "\nFailure detection alone, {loss}% lost; {DEATHS} deaths in each\n");
         text += &detection(screen, found);
