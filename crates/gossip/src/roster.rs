@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 mod form;
+mod part;
 #[cfg(test)]
 mod tests;
 

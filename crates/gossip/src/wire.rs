@@ -51,6 +51,9 @@ pub enum Frame {
         /// Where they are reached.
         contacts: RosterVersion,
     },
+    /// What the sender has just learned of the roster: all it knows of some ids, to be merged like a whole roster. Of the
+    /// others it says nothing.
+    RosterNews(Box<Roster>),
 }
 
 /// Entries pushed to a peer.

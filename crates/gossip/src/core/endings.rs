@@ -16,6 +16,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// After watermark and horizon were made equal a session is opened again after this time: the store follows first.
 const MARKS_PAUSE: Duration = Duration::from_millis(5);
 
+/// In a large cluster two members whose rosters differed meet again after this time.
+const ROSTER_PAUSE: Duration = Duration::from_secs(1);
+
 impl Core {
     pub(super) fn end_session(&mut self, id: SessionId, ending: &Ending, env: Env<'_>) {
         let Some(session) = self.sessions.remove(&id) else { return };
@@ -169,7 +172,12 @@ impl Core {
         let changed = self.merge_roster(roster, env);
         self.tell_roster(peer);
         // Equal after one exchange. Were it not, the pause keeps two nodes from spinning.
-        let pause = if changed { Duration::ZERO } else { Duration::from_millis(250) };
+        let pause = match (changed, self.is_large()) {
+            (true, false) => Duration::ZERO,
+            (false, false) => Duration::from_millis(250),
+            // Where a thousand members start, the roster is another again and again for a moment.
+            (_, true) => ROSTER_PAUSE.mul_f64(self.rng.random_range(1.0..2.0)),
+        };
         self.schedule.soon(peer, env.now.mono + pause);
         if self.asked_for.contains(&peer) {
             self.schedule.wanted(peer, env.now.mono + pause);

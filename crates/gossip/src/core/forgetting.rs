@@ -135,8 +135,8 @@ impl Core {
     }
 
     /// The roster's members are others than before: nothing counts that was reckoned under the former one.
-    pub(super) fn roster_adopted(&mut self, env: Env<'_>) {
-        self.forgetting.version = self.version_of(&self.meta.roster);
+    pub(super) fn roster_adopted(&mut self, version: RosterVersion, env: Env<'_>) {
+        self.forgetting.version = version;
         self.forgetting.known.keep_members(&self.meta.roster);
         self.alone_is_not_behind(true);
         if !self.config.rules.hold(Rule::H13) {

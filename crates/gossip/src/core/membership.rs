@@ -52,7 +52,7 @@ impl Core {
     }
 
     /// All of them; in a large cluster a few, drawn at random, which tell others in turn.
-    fn some_of(&mut self, peers: &[NodeId]) -> Vec<NodeId> {
+    pub(super) fn some_of(&mut self, peers: &[NodeId]) -> Vec<NodeId> {
         if self.is_large() { peers.sample(&mut self.rng, SOME).copied().collect() } else { peers.to_vec() }
     }
 
@@ -70,8 +70,10 @@ impl Core {
         self.retry_down_at = env.now.mono + super::RETRY_DOWN;
         self.put_contact_right(env);
         let down = |id: &NodeId| self.liveness.state(*id) == LivenessState::Down;
-        for peer in self.others().filter(down).collect::<Vec<_>>() {
-            self.tell_roster(peer);
+        let down: Vec<NodeId> = self.others().filter(down).collect();
+        // In a large cluster that has just started most have not been heard of yet.
+        for peer in self.some_of(&down) {
+            self.tell_or_name_roster(peer);
         }
     }
 
@@ -131,25 +133,25 @@ impl Core {
         let known = self.peers.entry(peer).or_default();
         if !known.introduced {
             known.introduced = true;
-            if self.is_large() {
-                let (members, contacts) = (self.forgetting.version, self.contacts_version());
-                self.say(peer, Frame::RosterIs { members, contacts });
-            } else {
-                self.tell_roster(peer);
-            }
+            self.tell_or_name_roster(peer);
         }
     }
 
-    fn contacts_version(&self) -> RosterVersion {
+    /// Tells a peer this node's roster; in a large cluster where this node is, or no answer could come, and the version:
+    /// whoever has another one answers with that.
+    fn tell_or_name_roster(&mut self, peer: NodeId) {
+        if self.is_large() {
+            let own = self.meta.roster.of(&[self.meta.node].into());
+            self.say(peer, Frame::RosterNews(Box::new(own)));
+            let (members, contacts) = (self.forgetting.version, self.contacts_version());
+            self.say(peer, Frame::RosterIs { members, contacts });
+        } else {
+            self.tell_roster(peer);
+        }
+    }
+
+    pub(super) fn contacts_version(&self) -> RosterVersion {
         *self.contacts.get_or_init(|| self.meta.roster.contacts_version())
-    }
-
-    /// A peer says which roster it has: where that is another one it is told this one, and answers with what it knows
-    /// beyond it.
-    pub(super) fn roster_is(&mut self, from: NodeId, members: RosterVersion, contacts: RosterVersion) {
-        if (members, contacts) != (self.forgetting.version, self.contacts_version()) {
-            self.tell_roster(from);
-        }
     }
 
     pub(super) fn tell_roster(&mut self, peer: NodeId) {
@@ -236,34 +238,32 @@ impl Core {
         self.live.take();
         self.contacts.take();
         self.meta.promises.release(&self.meta.roster);
-        if self.version_of(before) != self.version_of(&self.meta.roster) {
+        let version = self.version_of(&self.meta.roster);
+        if self.forgetting.version != version {
             self.lives_began(before);
-            self.roster_adopted(env);
+            self.roster_adopted(version, env);
         }
         self.persist();
         self.sessions_needed(env);
-        let now_members: Vec<NodeId> = self.others().collect();
         for peer in before.members().filter(|id| *id != me) {
-            if !now_members.contains(&peer) {
+            if !self.meta.roster.contains(peer) {
                 tracing::info!(member = %before.shown_name(peer), "removed from the roster");
                 self.part(peer, env);
             }
         }
-        for peer in &now_members {
+        for peer in &self.others().collect::<Vec<_>>() {
             self.peers.entry(*peer).or_default();
             if !before.contains(*peer) {
                 tracing::info!(member = %self.meta.roster.shown_name(*peer), "added to the roster");
                 self.meet(*peer, env);
-            } else if before.contact(*peer) != self.meta.roster.contact(*peer) {
-                self.meet(*peer, env);
-                self.liveness.introduce(env.now, *peer);
-                self.peers.entry(*peer).or_default().introduced = false;
-                self.introduce(*peer);
+            } else {
+                self.contact_changed(*peer, before.contact(*peer), env);
             }
         }
-        let live = self.live();
-        for peer in self.some_of(&live) {
-            self.tell_roster(peer);
+        if self.is_large() {
+            self.tell_news(before, env);
+        } else {
+            self.live().iter().for_each(|peer| self.tell_roster(*peer));
         }
         if before.contains(me) && !self.is_member() {
             if !self.has_left() {
@@ -273,6 +273,26 @@ impl Core {
             }
             self.end_all_sessions(env);
             self.begin_stranded();
+        }
+    }
+
+    /// A member may be reached elsewhere, or has begun another life.
+    fn contact_changed(&mut self, peer: NodeId, before: Option<&Contact>, env: Env<'_>) {
+        let now = self.meta.roster.contact(peer);
+        if before == now {
+            return;
+        }
+        let address = |contact: Option<&Contact>| contact.map(|contact| contact.gossip.clone());
+        let moved = address(before) != address(now);
+        // In a large cluster not all dial at once whoever has begun a life: that is heard of by heartbeats.
+        let large = self.is_large();
+        if moved || !large {
+            self.meet(peer, env);
+        }
+        if !large || (moved && self.is_chosen()) {
+            self.liveness.introduce(env.now, peer);
+            self.peers.entry(peer).or_default().introduced = false;
+            self.introduce(peer);
         }
     }
 

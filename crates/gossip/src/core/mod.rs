@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `event` | what comes in, what goes out |
 //! | `membership` | rosters, heartbeats, lives, goodbyes |
+//! | `news` | what has changed in the roster of a large cluster |
 //! | `joining` | sponsoring a node that wants to join |
 //! | `eviction` | removing a member that is down, by promises |
 //! | `leaving` | leaving the cluster |
@@ -30,6 +31,7 @@ mod forgetting;
 mod joining;
 mod leaving;
 mod membership;
+mod news;
 mod publishing;
 mod repairs;
 mod rumors;
@@ -169,6 +171,7 @@ pub struct Core {
     leaving: leaving::Leaving,
     stranded: stranded::Stranded,
     forgetting: forgetting::Forgetting,
+    news: news::News,
     ops: BTreeMap<u64, Op>,
     op_last: u64,
     evidence_unsaved_since: Option<Duration>,
@@ -226,6 +229,7 @@ impl Core {
             leaving: leaving::Leaving::default(),
             stranded: stranded::Stranded::default(),
             forgetting: forgetting::Forgetting::default(),
+            news: news::News::default(),
             ops: BTreeMap::new(),
             op_last: 0,
             evidence_unsaved_since: None,
@@ -292,7 +296,7 @@ impl Core {
         let (evictions, forgetting) = (self.evictions.next_wake(), self.forgetting_wakes());
         let gone = [self.leaving_wakes(), self.stranded.next_wake()].into_iter().flatten().min();
         let protocol = [liveness, sessions, timeouts, rumors, evictions, forgetting, gone];
-        let keeping = [evidence, searching, retry, progress];
+        let keeping = [evidence, searching, retry, progress, self.news_wakes()];
         protocol.into_iter().chain(keeping).flatten().min()
     }
 
@@ -311,6 +315,7 @@ impl Core {
         if !self.stopping {
             self.liveness_due(env);
             self.retry_down(env);
+            self.roster_news_due(env);
             self.evictions_due(env);
             self.forgetting_due(env);
             self.note_writes(env);
@@ -342,7 +347,7 @@ impl Core {
             return self.roster_came(from, &roster, env);
         }
         if let Frame::RosterIs { members, contacts } = frame {
-            return self.roster_is(from, members, contacts);
+            return self.roster_is(from, (members, contacts), env);
         }
         // Every frame is checked: data flows only between members of both rosters (H12, H13).
         if !self.both_members(from) {
@@ -353,6 +358,7 @@ impl Core {
         }
         match frame {
             Frame::Roster(_) | Frame::RosterIs { .. } => {}
+            Frame::RosterNews(news) => self.roster_news_came(&news, env),
             Frame::Rumor(rumor) => self.rumor_came(from, rumor, env),
             Frame::RumorAnswer { batch, known } => self.rumors.answered(batch, &known),
             Frame::PromiseAsk(ask) => self.promise_asked(from, ask, env),

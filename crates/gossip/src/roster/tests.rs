@@ -234,6 +234,21 @@ proptest! {
     }
 
     #[test]
+    fn what_a_merge_would_change_is_known_without_it(a in rosters(), b in rosters()) {
+        let (lacks, change) = (a.lacks_of(&b), a.clone().merge(&b).unwrap());
+        prop_assert_eq!((lacks.members, lacks.any()), (change.members, change.any()));
+    }
+
+    #[test]
+    fn what_is_new_is_a_roster_that_brings_one_up_to_date(a in rosters(), b in rosters()) {
+        let after = joined(&a, &b);
+        let news = after.of(&after.differing(&a));
+        prop_assert_eq!(news.check(), Ok(()));
+        prop_assert_eq!(joined(&a, &news), after.clone());
+        prop_assert_eq!(after.of(&after.differing(&after)), Roster::default());
+    }
+
+    #[test]
     fn no_removed_id_is_a_member_after_any_merge(a in rosters(), b in rosters()) {
         let both = joined(&a, &b);
         for (id, _) in a.removed().chain(b.removed()) {

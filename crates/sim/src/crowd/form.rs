@@ -102,4 +102,27 @@ mod tests {
         }
         world.check_all().unwrap();
     }
+
+    /// Each member says of itself that it lives, and all hear of each. That is news of all members in a frame now and
+    /// then, not a frame for each two of them, nor whole rosters again and again.
+    #[test]
+    fn a_large_cluster_that_starts_together_does_not_flood_itself() {
+        const NODES: u16 = 100;
+        let mut setting = Setting { seed: 5, ..Setting::default() };
+        setting.core.forgets_deletes = false;
+        let mut world = World::new(&setting);
+        world.form(NODES).unwrap();
+        world.watch = Some(Box::default());
+        world.run_for(Duration::from_secs(12)).unwrap();
+        let versions: std::collections::BTreeSet<_> = world
+            .hosts
+            .values()
+            .filter_map(|host| host.member().map(|member| member.core.roster_version()))
+            .collect();
+        assert_eq!(versions.len(), 1, "not all know of each life");
+        let sent = &world.watch.as_ref().unwrap().sent;
+        let frames = sent.values().map(|sent| sent.frames).sum::<u64>() / u64::from(NODES);
+        let bytes = sent.values().map(|sent| sent.bytes).sum::<u64>() / u64::from(NODES);
+        assert!(frames < 300 && bytes < 400_000, "{frames} frames, {bytes} bytes by each");
+    }
 }
