@@ -18,6 +18,7 @@
 mod behind;
 mod horizon;
 mod judge;
+mod packed;
 mod published;
 #[cfg(test)]
 mod tests;

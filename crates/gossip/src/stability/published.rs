@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use model::{Hlc, NodeId};
 use serde::{Deserialize, Serialize};
 
+use super::packed;
 use super::vector::Vector;
 use crate::roster::{Roster, RosterVersion};
 
-/// Components in one opening at most, over all that is said in it: some 25 KB. Up to 64 members it holds all there is.
+/// Components in one opening at most, over all that is said in it: some 20 KB. Up to 64 members it holds all there is.
 pub const SAID_COMPONENTS_MAX: usize = 4_096;
 
 /// What one member said of itself at one time.
@@ -71,6 +72,7 @@ pub struct Said {
     at: Hlc,
     /// How far these lie before `at`, in the last bits of a timestamp.
     adopted: i64,
+    #[serde(with = "packed")]
     vector: Vec<i64>,
 }
 
