@@ -138,6 +138,8 @@ impl Core {
     pub(super) fn roster_adopted(&mut self, version: RosterVersion, env: Env<'_>) {
         self.forgetting.version = version;
         self.forgetting.known.keep_members(&self.meta.roster);
+        // Everyone publishes anew, who was put back to a backup with earlier times than were told.
+        self.forgetting.told.clear();
         self.alone_is_not_behind(true);
         if !self.config.rules.hold(Rule::H13) {
             self.forgetting.publish_at = env.now.mono;
