@@ -1,6 +1,6 @@
 //! A machine's disk: the engine, and the small files beside it.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 use std::rc::Rc;
@@ -28,20 +28,26 @@ pub(crate) struct Small {
     pub(crate) full: bool,
 }
 
-/// A member's record as it lies on the disk. It is read once, however often it is looked at.
+/// A member's record as it lies on the disk, and what it says.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     bytes: Vec<u8>,
-    read: OnceCell<Option<Rc<Meta>>>,
+    says: Rc<Meta>,
 }
 
 impl Record {
-    pub(crate) fn new(meta: &Meta) -> Self {
-        Self { bytes: meta.encode(), read: OnceCell::new() }
+    pub(crate) fn new(meta: Rc<Meta>) -> Self {
+        Self { bytes: meta.encode(), says: meta }
     }
 
-    pub(crate) fn read(&self) -> Option<Rc<Meta>> {
-        self.read.get_or_init(|| Meta::decode(&self.bytes).ok().map(Rc::new)).clone()
+    /// What it says, for who looks on.
+    pub(crate) fn says(&self) -> Rc<Meta> {
+        Rc::clone(&self.says)
+    }
+
+    /// Reads it, as a node does that starts.
+    pub(crate) fn read(&self) -> Option<Meta> {
+        Meta::decode(&self.bytes).ok()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the program's driver does, in virtual time: hands events to the core and does what it says, in order.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use gossip::core::{Action, Env, Event};
@@ -117,12 +118,12 @@ impl World {
                 }
                 Action::AwaitDurable { op, seq } => self.await_durable(id, seq, Waiter::Core(op)),
                 Action::Persist(meta) => {
-                    if !self.persist(id, &meta) {
+                    if !self.persist(id, Rc::new(*meta)) {
                         return self.crash_of_itself(id, "its record cannot be written");
                     }
                 }
                 Action::Keep(meta) => {
-                    self.persist(id, &meta);
+                    self.persist(id, Rc::new(*meta));
                 }
                 Action::Contact { peer, address } => {
                     let Some(member) = self.hosts.get_mut(&id).and_then(|h| h.member_mut()) else { return };
@@ -161,7 +162,7 @@ impl World {
     }
 
     /// Puts a member's record on its disk; says whether the disk took it.
-    pub(crate) fn persist(&mut self, id: HostId, meta: &Meta) -> bool {
+    pub(crate) fn persist(&mut self, id: HostId, meta: Rc<Meta>) -> bool {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(&id) else { return false };
         if host.disk.small.borrow().full {
@@ -173,9 +174,9 @@ impl World {
             host.paused_until = host.paused_until.max(now + time);
         }
         let before = host.record();
-        host.disk.small.borrow_mut().member = Some(Record::new(meta));
-        self.check_record(id, before.as_deref(), meta);
-        self.check_horizon(id, meta);
+        host.disk.small.borrow_mut().member = Some(Record::new(Rc::clone(&meta)));
+        self.check_record(id, before.as_deref(), &meta);
+        self.check_horizon(id, &meta);
         true
     }
 

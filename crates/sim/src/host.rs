@@ -187,7 +187,7 @@ impl Host {
 
     /// The member's record on disk.
     pub(crate) fn record(&self) -> Option<Rc<Meta>> {
-        self.disk.small.borrow().member.as_ref().and_then(Record::read)
+        self.disk.small.borrow().member.as_ref().map(Record::says)
     }
 
     pub(crate) fn is_down(&self) -> bool {

@@ -32,8 +32,9 @@ impl World {
         }
         self.trace.number(self.now, id, "start", 0);
         self.trace.say(self.now, || format!("{id} starts"));
-        match self.hosts.get(&id).and_then(|host| host.record()) {
-            Some(meta) => self.be_member(id, Rc::unwrap_or_clone(meta), true),
+        let record = self.hosts.get(&id).and_then(|host| host.disk.small.borrow().member.clone());
+        match record.and_then(|record| record.read()) {
+            Some(meta) => self.be_member(id, meta, true),
             None => self.begin_to_look(id),
         }
     }
@@ -45,7 +46,7 @@ impl World {
         // Noted before the engine's folder is made anew: a node that ends in between must not forget that it is behind.
         if host.disk.engine.is_none() && meta.roster.len() > 1 {
             meta.lost_records_under(self.config.rules);
-            if !self.persist(id, &meta) {
+            if !self.persist(id, Rc::new(meta.clone())) {
                 return self.crash_of_itself(id, "its record cannot be written");
             }
         }
@@ -118,7 +119,7 @@ impl World {
         if damaged > 0 && meta.roster.len() > 1 {
             self.trace.say(self.now, || format!("{id} has lost {damaged} records"));
             meta.lost_records_under(self.config.rules);
-            self.persist(id, meta);
+            self.persist(id, Rc::new(meta.clone()));
         }
         let stopped = Arc::clone(&self.store_stopped);
         store.on_stop(Box::new(move || stopped.store(true, Ordering::Relaxed)));

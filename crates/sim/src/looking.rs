@@ -2,6 +2,7 @@
 //! driver does around [`gossip::founding`].
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -157,7 +158,7 @@ impl World {
             identical: BTreeMap::new(),
             unsearched: false,
         };
-        if !self.persist(id, &meta) {
+        if !self.persist(id, Rc::new(meta.clone())) {
             return self.crash_of_itself(id, "its record cannot be written");
         }
         self.be_member(id, meta, false);

@@ -173,6 +173,9 @@ impl Core {
     /// Joins a peer's roster into this node's; what is new is on disk before it is acted on, and is told on. Returns
     /// whether anything was.
     pub(super) fn merge_roster(&mut self, roster: &Roster, env: Env<'_>) -> bool {
+        if !self.meta.roster.lacks_of(roster).any() {
+            return false;
+        }
         let before = self.meta.roster.clone();
         if !self.config.rules.hold(Rule::H12) && changes(roster) <= changes(&before) {
             return false;

@@ -17,8 +17,10 @@ pub(crate) type OnDisk = BTreeMap<Key, Entry>;
 pub(crate) fn on_disk(host: &Host) -> Result<Option<(ClusterId, OnDisk)>, String> {
     let (Some(meta), Some(engine)) = (host.record(), &host.disk.engine) else { return Ok(None) };
     let durable = engine.durable();
-    // What is damaged and was not found yet is lost already.
-    host.disk.rotten_in(&durable).into_iter().for_each(|at| durable.damage(Space::Entries, &at, None));
+    // What is damaged and was not found yet is lost already; so is what the next flush, or a crash that keeps it, puts in
+    // the place of a sound record.
+    let rotten = host.disk.rotten_in(&durable).into_iter().chain(host.disk.rotten_in(engine));
+    rotten.for_each(|at| durable.damage(Space::Entries, &at, None));
     let rows = read_all(&durable, &meta.digest_key).map_err(|error| error.to_string())?;
     Ok(Some((meta.cluster, rows.into_iter().collect())))
 }
@@ -128,6 +130,19 @@ impl World {
         key.map_or(!rotten.is_empty(), |key| rotten.iter().any(|at| at.get(8..) == Some(key.as_bytes())))
     }
 
+    /// The disk of a host is about to be lost. That a delete was forgotten only a watermark tells: where the greatest is lost
+    /// with its last disk, what comes back from before is nobody's fault.
+    fn note_forgotten_lost(&mut self, host: HostId) {
+        let Some(cluster) = self.hosts.get(&host).and_then(Host::record).map(|record| record.cluster) else {
+            return;
+        };
+        let others = self.hosts.iter().filter(|(id, _)| **id != host).filter_map(|(_, host)| host.record());
+        let left = others.filter(|record| record.cluster == cluster).map(|record| record.stability.watermark);
+        if left.max().unwrap_or_default() < self.watermark_of(cluster) {
+            self.ledger.deletes_may_return(cluster);
+        }
+    }
+
     /// The disk of a host is about to be lost: what it alone holds is lost with it.
     pub(crate) fn note_disk_lost(&mut self, host: HostId) {
         let Ok(others) = self.known(Some(host)) else { return };
@@ -147,6 +162,7 @@ impl World {
             let contexts = others.get(&(written.cluster, written.key.clone()));
             written.lost |= !contexts.is_some_and(|all| all.iter().any(|context| context.covers(dot)));
         }
+        self.note_forgotten_lost(host);
         // What everyone knew may be known by nobody now.
         for host in self.hosts.values_mut() {
             if let Some(member) = host.member_mut() {

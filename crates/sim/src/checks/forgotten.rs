@@ -1,7 +1,7 @@
 //! Once all are one, deletes are forgotten: within bounded time the watermark of every member passes what the slowest
 //! clock among them showed then, no tombstone from under it is left in a tree, nor, after the grace, on a disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gossip::core::Serving;
@@ -20,7 +20,7 @@ const GRACE_MAX: Duration = Duration::from_secs(30);
 pub(super) type Goals = BTreeMap<ClusterId, Hlc>;
 
 impl World {
-    /// What watermarks must pass from now on: of each cluster whose members are all there, the time of its slowest. A
+    /// What watermarks must pass from now on: of each cluster the time of its slowest. A
     /// clock that was put back stands still until the true time has come to it, and its step with it.
     pub(super) fn goals(&self) -> Goals {
         let mut goals = Goals::new();
@@ -32,18 +32,20 @@ impl World {
             let goal = goals.entry(member.cluster).or_insert(upto);
             *goal = upto.min(*goal);
         }
-        let at_work: Vec<(ClusterId, NodeId)> =
-            self.serving().map(|(_, _, member)| (member.cluster, member.node)).collect();
-        for (_, _, member) in self.serving() {
-            let meta = member.core.meta();
-            // One that is gone for good is waited for until somebody evicts it; one that has founded a cluster of its own
-            // after it was let in, too.
-            let gone = meta.roster.members().any(|id| !at_work.contains(&(member.cluster, id)));
-            if gone {
-                goals.remove(&member.cluster);
-            }
-        }
         goals
+    }
+
+    /// Clusters with a member that is gone for good, and is waited for until somebody evicts it; or that has founded a
+    /// cluster of its own after it was let in, or was let into two at a time.
+    fn waiting_for_ever(&self) -> BTreeSet<ClusterId> {
+        let at_work: BTreeSet<(ClusterId, NodeId)> =
+            self.serving().map(|(_, _, member)| (member.cluster, member.node)).collect();
+        let lacks = |member: &Member| {
+            let mut members = member.core.meta().roster.members();
+            members.any(|id| !at_work.contains(&(member.cluster, id)))
+        };
+        let waiting = self.serving().filter(|(_, _, member)| lacks(member));
+        waiting.map(|(_, _, member)| member.cluster).collect()
     }
 
     fn serving(&self) -> impl Iterator<Item = (HostId, &Host, &Member)> {
@@ -55,7 +57,8 @@ impl World {
 
     /// Whether all that could be forgotten when these goals were set is, or what is not.
     pub(super) fn is_forgotten_by_all(&self, goals: &Goals) -> Result<(), String> {
-        for (id, _, member) in self.serving() {
+        let waiting = self.waiting_for_ever();
+        for (id, _, member) in self.serving().filter(|(_, _, member)| !waiting.contains(&member.cluster)) {
             let Some(goal) = goals.get(&member.cluster) else { continue };
             // A node that began a life alone waits longer than this for a call of others.
             let meta = member.core.meta();

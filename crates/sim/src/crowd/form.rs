@@ -1,6 +1,7 @@
 //! A cluster that was formed before: its members start together, each with the record of all. Joining one by one would
 //! take a thousand nodes a million messages, and is not what is looked at here.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ impl World {
             let Some(host) = self.hosts.get_mut(&id) else { continue };
             host.disk.engine = Some(Arc::new(MemoryEngine::new()));
             let mut small = host.disk.small.borrow_mut();
-            (small.node, small.member) = (Some(node), Some(Record::new(&meta)));
+            (small.node, small.member) = (Some(node), Some(Record::new(Rc::new(meta))));
             drop(small);
             let at = STARTED_WITHIN.mul_f64(rng.random_range(0.0..1.0));
             self.agenda.push(at, Due::Start { host: id });
