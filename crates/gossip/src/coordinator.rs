@@ -96,16 +96,18 @@ pub struct NewValue {
     pub expiry: Expiry,
 }
 
-/// When a value of a write at `now` expires: counted from that or from the horizon, whichever is later, so that a
-/// coordinator whose clock is slow takes no value that has expired everywhere else (H36).
+/// When a value of a write expires that is made while the coordinator's clock shows `wall_ms`, milliseconds since 1970:
+/// counted from that or from the horizon, whichever is later, so that a coordinator whose clock is slow takes no value that
+/// has expired everywhere else (H36). Not from the write's own time: that lies as far ahead as the clock ever was.
 ///
 /// # Errors
 /// [`Refusal::Ttl`]: not between [`TTL_MIN`] and [`TTL_MAX`].
-pub fn expiry(ttl: Option<Duration>, now: Hlc, horizon: Hlc, rules: Rules) -> Result<Expiry, Refusal> {
+pub fn expiry(ttl: Option<Duration>, wall_ms: u64, horizon: Hlc, rules: Rules) -> Result<Expiry, Refusal> {
     let Some(ttl) = ttl else { return Ok(Expiry::NEVER) };
     if !(TTL_MIN..=TTL_MAX).contains(&ttl) {
         return Err(Refusal::Ttl { ttl });
     }
+    let now = Hlc::new(wall_ms.min(Hlc::MILLIS_MAX), 0);
     let from = if rules.hold(Rule::H36) { now.max(horizon) } else { now };
     let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
     let at = Hlc::new(from.millis().saturating_add(millis), from.counter());
@@ -268,18 +270,18 @@ mod tests {
 
     #[test]
     fn an_expiry_counts_from_the_later_of_clock_and_horizon() {
-        let (now, horizon, all) = (Hlc::new(1_000, 7), Hlc::new(61_000, 2), Rules::default());
+        let (now, horizon, all) = (1_000, Hlc::new(61_000, 2), Rules::default());
         let ttl = Some(Duration::from_secs(30));
-        assert_eq!(expiry(ttl, now, Hlc::ZERO, all), Ok(Expiry::at(Hlc::new(31_000, 7))));
+        assert_eq!(expiry(ttl, now, Hlc::ZERO, all), Ok(Expiry::at(Hlc::new(31_000, 0))));
         // A coordinator that is 60 s slow.
         assert_eq!(expiry(ttl, now, horizon, all), Ok(Expiry::at(Hlc::new(91_000, 2))));
         assert_eq!(expiry(None, now, horizon, all), Ok(Expiry::NEVER));
         for ttl in [Duration::ZERO, Duration::from_nanos(999_999), TTL_MAX + TTL_MIN, Duration::MAX] {
             assert_eq!(expiry(Some(ttl), now, horizon, all), Err(Refusal::Ttl { ttl }));
         }
-        let longest = expiry(Some(TTL_MAX), Hlc::new(crate::clock::WALL_MS_MAX, 0), horizon, all).unwrap();
+        let longest = expiry(Some(TTL_MAX), crate::clock::WALL_MS_MAX, horizon, all).unwrap();
         assert!(longest < Expiry::NEVER && !longest.is_over(Hlc::new(crate::clock::WALL_MS_MAX, 0)));
-        assert!(expiry(Some(TTL_MAX), Hlc::MAX, horizon, all).unwrap() < Expiry::NEVER);
+        assert!(expiry(Some(TTL_MAX), u64::MAX, horizon, all).unwrap() < Expiry::NEVER);
     }
 
     #[test]

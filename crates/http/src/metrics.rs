@@ -106,7 +106,7 @@ impl Page {
         let forgetting = &cluster.forgetting;
         self.gauge(
             "forgets_deletes",
-            "Whether the node forgets deletes; where one member does not, none does.",
+            "Whether the node forgets deletes; while one member does not, none goes further than to where that one began its life.",
             flag(forgetting.on),
         );
         self.known(

@@ -170,8 +170,9 @@ impl World {
         ttl: Option<Duration>,
         token: Option<&Token>,
     ) -> Answer {
+        let wall_ms = self.hosts.get(&host).map_or(0, |host| host.wall.ms(self.now));
         self.write(host, key, token, true, |held, seen, Stamp { dot, marks, limits }| {
-            let expiry = coordinator::expiry(ttl, dot.hlc, marks.horizon, limits.rules)?;
+            let expiry = coordinator::expiry(ttl, wall_ms, marks.horizon, limits.rules)?;
             let new = NewValue { value: value.clone(), content_type: None, expiry };
             coordinator::put(held, seen, dot, new, marks.watermark, limits).map(Some)
         })

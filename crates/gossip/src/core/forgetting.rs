@@ -1,6 +1,6 @@
 //! Watermark and horizon at work: reckoned from what was published, and the store moved along with them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use merkle::RangeDigest;
@@ -19,8 +19,8 @@ use crate::stability::{Cause, Elapsed, Publications, Terms, Waits, majority, rec
 /// Rows that the store looks at or takes off its disk in one action, about.
 const ROWS_A_STEP: usize = 1_024;
 
-/// A node that began a life on data that name nobody but itself takes itself for the only member after so long. Before,
-/// its disk may be a backup from when it was alone: then the others call.
+/// A node that began a life on data that name nobody but itself takes its disk for the newest after so long. Before, it may
+/// be a backup from when it was alone: then the others call. Whom it lets in meanwhile knows no more of them.
 const ALONE_AFTER: Duration = Duration::from_secs(600);
 /// How many members are met at once where something has left the tree, and within what time that begins.
 const TOLD_OF_MARKS: usize = 4;
@@ -42,8 +42,11 @@ pub(super) struct Forgetting {
     /// Of each peer: the publications that it has, as far as known.
     pub(super) told: BTreeMap<NodeId, BTreeMap<NodeId, Hlc>>,
     pub(super) publish_at: Duration,
-    /// When this life began.
+    /// When this life began, and whether the disk named nobody else then.
     begun: Duration,
+    began_alone: bool,
+    /// Whom this node has let in since.
+    admitted: BTreeSet<NodeId>,
     /// An adoption whose time could not be taken yet.
     pub(super) adoption_due: bool,
     /// Something is known that was not reckoned with.
@@ -69,9 +72,10 @@ impl Core {
         self.forgetting.version = self.version_of(&self.meta.roster);
         self.forgetting.begun = env.now.mono;
         let rules = self.config.rules;
-        let kept = &mut self.meta.stability;
         // No backup can be older than the founding.
-        let is_new = kept.adopted == Hlc::ZERO;
+        let is_new = self.meta.stability.adopted == Hlc::ZERO;
+        self.forgetting.began_alone = !is_new && self.meta.roster.len() == 1;
+        let kept = &mut self.meta.stability;
         kept.begin_life(life);
         if !rules.hold(Rule::H25) {
             kept.unproven = None;
@@ -127,11 +131,18 @@ impl Core {
         [self.publish_at(), forget].into_iter().flatten().min()
     }
 
-    /// When to publish next; never where nothing is made of it. Where there is a watermark from before, whoever is behind
-    /// it must hear up to where it is no more.
+    /// When a disk that may be old is taken for the newest.
+    pub(super) fn old_until(&self) -> Duration {
+        self.forgetting.begun + ALONE_AFTER
+    }
+
+    /// When to publish next; never where nothing is made of it. A node that forgets nothing, with a watermark from before,
+    /// does so once in each of its lives and under each roster: whoever is behind that watermark must hear of it up to where
+    /// it is not any more, and the watermark rises no further than to there.
     fn publish_at(&self) -> Option<Duration> {
-        let counts = self.config.forgets_deletes || self.meta.stability.watermark > Hlc::ZERO;
-        counts.then_some(self.forgetting.publish_at)
+        let said = || self.forgetting.known.get(self.meta.node).map(|published| published.roster);
+        let once = || self.meta.stability.watermark > Hlc::ZERO && said() != Some(self.forgetting.version);
+        (self.config.forgets_deletes || once()).then_some(self.forgetting.publish_at)
     }
 
     /// The roster's members are others than before: nothing counts that was reckoned under the former one.
@@ -189,6 +200,35 @@ impl Core {
         }
     }
 
+    /// Whether this node's disk may be a backup from when it was alone.
+    pub(super) fn may_be_old(&self, now: Duration) -> bool {
+        let unproven = self.meta.stability.unproven.is_some();
+        self.forgetting.began_alone && unproven && now < self.forgetting.begun + ALONE_AFTER
+    }
+
+    /// Notes that this node lets another in.
+    pub(super) fn note_admitted(&mut self, id: NodeId) {
+        if self.forgetting.began_alone {
+            self.forgetting.admitted.insert(id);
+        }
+    }
+
+    /// Whether a member was let in by this node in this life, or by one that was: what it knows of the cluster it has from
+    /// here.
+    fn knows_only_me(&self, member: NodeId) -> bool {
+        let mut id = member;
+        for _ in 0..=self.forgetting.admitted.len().min(self.meta.roster.len()) {
+            if self.forgetting.admitted.contains(&id) {
+                return true;
+            }
+            match self.meta.roster.added(id) {
+                Some(add) if add.sponsor != id => id = add.sponsor,
+                _ => return false,
+            }
+        }
+        false
+    }
+
     /// Liveness has changed, on which the horizon of a cluster of two rests.
     pub(super) fn reckon_anew(&mut self) {
         self.forgetting.reckon = true;
@@ -198,10 +238,10 @@ impl Core {
         if !self.config.forgets_deletes {
             return;
         }
-        if self.meta.roster.len() == 1 && self.meta.stability.unproven.is_some() {
-            if env.now.mono < self.forgetting.begun + ALONE_AFTER {
-                return;
-            }
+        if self.may_be_old(env.now.mono) {
+            return;
+        }
+        if self.forgetting.began_alone {
             self.meta.stability.unproven = None;
         }
         let own = &self.meta.stability.vector;
@@ -300,7 +340,8 @@ impl Core {
     /// ... with a member that is not behind, or one of a cluster in which all are.
     fn completed(&mut self, session: &Session) {
         let was = (self.meta.caught_up, self.meta.stability.unproven);
-        let behind = self.meta.stability.completed(self.meta.node, &self.meta.roster);
+        let proves = !self.knows_only_me(session.peer());
+        let behind = self.meta.stability.completed(self.meta.node, &self.meta.roster, proves);
         if behind == self.meta.caught_up {
             self.meta.caught_up = !behind;
             self.schedule.set_needed(behind);
@@ -314,6 +355,7 @@ impl Core {
             tracing::info!(peer = %self.meta.roster.shown_name(session.peer()), "caught up; serving");
         }
         if (self.meta.caught_up, self.meta.stability.unproven) != was {
+            self.forgetting.publish_at = Duration::ZERO;
             self.persist();
         }
     }

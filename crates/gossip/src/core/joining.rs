@@ -1,6 +1,7 @@
 //! Sponsoring a node that wants to join.
 
 use bytes::Bytes;
+use model::NodeId;
 
 use super::{Action, Core, Env, ReplyId};
 use crate::founding::{ClusterFacts, JoinAnswer, JoinRefusal, JoinRequest, SponsorDecision, admit, sponsor};
@@ -35,7 +36,10 @@ impl Core {
             return self.joined();
         }
         // Whoever is behind does not know yet whether its roster is the newest.
-        if !self.may_repair() || !self.meta.caught_up || self.is_leaving() {
+        // Where all leave at one time somebody must come, for them to hand over to.
+        let stays = |id: NodeId| !self.meta.roster.is_leaving(id);
+        let leaves = self.is_leaving() && self.others().any(stays);
+        if !self.may_repair() || !self.meta.caught_up || leaves {
             return JoinAnswer::Refused(JoinRefusal::NotReady);
         }
         let wire = self.config.wire;
@@ -69,6 +73,7 @@ impl Core {
         match admit(&mut self.meta.roster, self.meta.node, at, request) {
             Ok(change) => {
                 if change.any() {
+                    self.note_admitted(request.node);
                     self.roster_changed(&before, env);
                 }
                 self.joined()

@@ -20,6 +20,9 @@ impl Core {
     /// The own component rises to a new time once all that was written until then is durable.
     pub(super) fn begin_publishing(&mut self, env: Env<'_>) {
         let now = env.now.mono;
+        if self.may_be_old(now) {
+            return self.publish_what_was();
+        }
         let Some(at) = env.time.tick(env.now.wall_ms) else {
             self.forgetting.publish_at = now + TRIED_AGAIN;
             return;
@@ -32,6 +35,17 @@ impl Core {
         let seq = env.store.written();
         let op = self.op(Op::Publish(at));
         self.out.push_back(Action::AwaitDurable { op, seq });
+    }
+
+    /// A disk that may be old says what it said last: so much its data surely has. Those that join must hear where it stands,
+    /// and no watermark rises by it.
+    fn publish_what_was(&mut self) {
+        self.forgetting.publish_at = self.old_until();
+        let (me, kept) = (self.meta.node, &self.meta.stability);
+        let (at, roster) = (kept.published, self.forgetting.version);
+        let vector = kept.complete(me, at, &self.meta.roster);
+        let said = Published { at: vector.get(me), roster, adopted: Hlc::ZERO, vector };
+        self.forgetting.known.take(me, said);
     }
 
     /// All that this node held at this time is durable.

@@ -48,9 +48,12 @@ impl Kept {
     }
 
     /// A session with an authority, or one of a cluster in which everyone is behind, was completed, and its vector was
-    /// merged. Says whether the node is behind still.
-    pub fn completed(&mut self, me: NodeId, roster: &Roster) -> bool {
-        self.unproven = None;
+    /// merged. Says whether the node is behind still. `proves` says whether the other side knows more of the cluster than
+    /// this node's disk does: else that may be an old one still.
+    pub fn completed(&mut self, me: NodeId, roster: &Roster, proves: bool) -> bool {
+        if proves {
+            self.unproven = None;
+        }
         if self.holds_too_little(me, roster) {
             self.behind.get_or_insert(Cause::Restored);
             return true;

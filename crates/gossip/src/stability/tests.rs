@@ -230,7 +230,7 @@ fn a_restored_disk_is_not_believed_by_what_the_clock_says() {
     // Another life before any session has completed: still what the disk said at first.
     restored.begin_life(at(600));
     assert!(restored.holds_too_little(id(2), &roster));
-    assert!(!restored.completed(id(2), &roster));
+    assert!(!restored.completed(id(2), &roster, true));
     assert_eq!((restored.unproven, restored.behind), (None, None));
 }
 
@@ -242,9 +242,9 @@ fn lost_records_put_a_node_behind_its_own_watermark() {
     assert!(!own.holds_too_little(id(2), &roster));
     own.lost_records(Rules::default());
     assert!(own.holds_too_little(id(2), &roster));
-    assert!(own.completed(id(2), &roster), "a session that brought no vector is not enough");
+    assert!(own.completed(id(2), &roster, true), "a session that brought no vector is not enough");
     own.vector.merge(&vector(&[(1, 480), (3, 490)]), &roster);
-    assert!(!own.completed(id(2), &roster));
+    assert!(!own.completed(id(2), &roster, true));
 }
 
 #[test]

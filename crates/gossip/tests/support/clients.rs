@@ -25,7 +25,7 @@ impl Cluster {
     ) {
         let dot = self.dot(at);
         let horizon = self.nodes[&at].store.marks().horizon;
-        let expiry = coordinator::expiry(ttl, dot.hlc, horizon, self.config.rules).unwrap();
+        let expiry = coordinator::expiry(ttl, dot.hlc.millis(), horizon, self.config.rules).unwrap();
         let new = NewValue { value: Bytes::from(value.to_owned()), content_type: None, expiry };
         let limits = WriteLimits { value_bytes_max: 16 << 20, ..WriteLimits::default() };
         let store = &self.nodes[&at].store;

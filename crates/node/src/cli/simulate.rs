@@ -127,10 +127,17 @@ fn scenario(arguments: &Simulate, name: &str) -> Result<(), CliError> {
     let mut failed = 0;
     for scenario in chosen {
         let outcome = scenario.run(arguments.seed.unwrap_or(0), arguments.rules(), arguments.words);
-        output::print(report::scenario(&scenario, &outcome, arguments.json)?)?;
+        let off = arguments.rules_off.contains(&scenario.rule);
+        output::print(report::scenario(&scenario, &outcome, off, arguments.json)?)?;
         failed += usize::from(outcome.violation.is_some());
     }
-    if failed == 0 { Ok(()) } else { Err(CliError::Failed(format!("{failed} scenarios failed"))) }
+    let failed = match failed {
+        0 => return Ok(()),
+        1 => "1 scenario failed".to_owned(),
+        more => format!("{more} scenarios failed"),
+    };
+    let wanted = if arguments.rules_off.is_empty() { "" } else { ", as it should: a rule is switched off" };
+    Err(CliError::Failed(format!("{failed}{wanted}")))
 }
 
 fn one(arguments: &Simulate, seed: u64) -> Result<(), CliError> {

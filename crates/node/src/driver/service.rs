@@ -196,7 +196,7 @@ impl Service for NodeService {
         let nothing = add.then(Context::default);
         let fold = |held: Entry, seen: Option<&Context>, Stamp { dot, marks, limits }: Stamp<'_>| {
             let seen = nothing.as_ref().or(seen);
-            let expiry = coordinator::expiry(ttl, dot.hlc, marks.horizon, limits.rules)?;
+            let expiry = coordinator::expiry(ttl, wall_ms(), marks.horizon, limits.rules)?;
             let new = NewValue { value: Bytes::clone(&value), content_type: content_type.clone(), expiry };
             coordinator::put(held, seen, dot, new, marks.watermark, limits).map(Some)
         };

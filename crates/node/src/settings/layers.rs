@@ -113,7 +113,7 @@ pub struct Flags {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair_governor: Option<Written>,
 
-    /// Forget deletes once every member is known to hold them: on or off, the same on all nodes; on is not proven yet [env: MANGROVE_FORGET_DELETES] [default: off]
+    /// Forget deletes once every member is known to hold them: on or off, the same on all nodes [env: MANGROVE_FORGET_DELETES] [default: on]
     #[arg(long, value_name = "on|off", help_heading = "Tuning")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forget_deletes: Option<Written>,

@@ -41,8 +41,10 @@ impl World {
         let at_work: BTreeSet<(ClusterId, NodeId)> =
             self.serving().map(|(_, _, member)| (member.cluster, member.node)).collect();
         let lacks = |member: &Member| {
-            let mut members = member.core.meta().roster.members();
-            members.any(|id| !at_work.contains(&(member.cluster, id)))
+            let meta = member.core.meta();
+            // A node that began a life alone waits longer than this for a call of others.
+            let waits_for_a_call = meta.stability.unproven.is_some();
+            waits_for_a_call || meta.roster.members().any(|id| !at_work.contains(&(member.cluster, id)))
         };
         let waiting = self.serving().filter(|(_, _, member)| lacks(member));
         waiting.map(|(_, _, member)| member.cluster).collect()
@@ -60,11 +62,6 @@ impl World {
         let waiting = self.waiting_for_ever();
         for (id, _, member) in self.serving().filter(|(_, _, member)| !waiting.contains(&member.cluster)) {
             let Some(goal) = goals.get(&member.cluster) else { continue };
-            // A node that began a life alone waits longer than this for a call of others.
-            let meta = member.core.meta();
-            if meta.roster.len() == 1 && meta.stability.unproven.is_some() {
-                continue;
-            }
             let stands = member.store.marks().watermark;
             if stands < *goal {
                 let waits = member.status.as_ref().and_then(|status| status.forgetting.waits);

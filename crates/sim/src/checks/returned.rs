@@ -59,6 +59,7 @@ impl World {
             let member = host.member();
             member.is_some_and(|m| m.status.as_ref().is_some_and(|s| s.serving == Serving::Removed))
                 || host.given_up.is_some()
+                || host.record().is_some_and(|record| self.ledger.removed.contains(&record.node))
         };
         let holders: Vec<&Host> = self.hosts.values().filter(holds).collect();
         !holders.is_empty() && holders.iter().all(|host| removed(host))

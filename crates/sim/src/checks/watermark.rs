@@ -60,6 +60,7 @@ impl World {
                 || (written.hash.is_none() && !self.still_holds_of(member, *dot, key))
                 || (written.hash.is_some() && self.ledger.is_forgotten(*dot, to, &covers))
                 || self.is_stranded(&record.roster, *dot, written)
+                || self.only_removed_hold(*dot)
                 || self.is_rotten(host, Some(key));
             if !is_known {
                 return Err(format!(

@@ -229,3 +229,31 @@ fn two_that_leave_at_once(world: &mut World) -> Result<(), Violation> {
     }
     world.stuck("they do not leave")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by breaking: each of two members was told to leave before it heard that the other leaves, too. Neither has
+    /// anybody to hand over to, until a node comes: one of them must let it in.
+    #[test]
+    fn where_all_leave_at_one_time_a_node_that_comes_is_let_in() {
+        let mut world = World::new(&Setting { seed: 1, ..Setting::default() });
+        let mut play = || {
+            world.cluster(2)?;
+            world.put_surely(h(1), 1, "one", None)?;
+            for host in [h(1), h(2)] {
+                world.inject(&Fault::Leave { host, force: false });
+            }
+            world.run_for(secs(5))?;
+            world.join(h(3), "n3", &[h(1), h(2)], false);
+            world.until_serving(&[h(3)])?;
+            world.wait_until("the others leave", |world| {
+                [h(1), h(2)].iter().all(|id| world.hosts.get(id).is_some_and(|host| host.given_up.is_some()))
+            })?;
+            assert!(world.holds(h(3), &key(1)), "it was handed over");
+            Ok::<_, Violation>(())
+        };
+        assert_eq!(play(), Ok(()));
+    }
+}

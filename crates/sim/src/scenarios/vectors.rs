@@ -211,4 +211,31 @@ mod tests {
         };
         assert_eq!(play(), Ok(()));
     }
+
+    /// Seed 10037219: a founder is put back to a backup from when it was alone, and lets a node in before it meets those
+    /// that it has forgotten. Neither knows what these hold: no watermark may rise by what the two tell each other.
+    #[test]
+    fn who_was_let_in_by_a_restored_founder_proves_nothing() {
+        let mut world = World::new(&Setting { seed: 1, ..Setting::default() });
+        let mut play = || {
+            world.cluster(1)?;
+            world.run_for(secs(12))?;
+            world.inject(&Fault::BackUp { host: h(1) });
+            world.put_surely(h(1), 1, "forgotten", None)?;
+            let written = world.newest(h(1), 1);
+            world.join(h(2), "n2", &[h(1)], false);
+            world.until_serving(&[h(2)])?;
+            world.run_for(secs(2))?;
+            world.inject(&Fault::Pause { host: h(2), time: secs(60) });
+            world.inject(&Fault::Restore { host: h(1), off: Duration::from_millis(100) });
+            world.join(h(3), "n3", &[h(1)], false);
+            world.until_serving(&[h(1), h(3)])?;
+            world.run_for(secs(30))?;
+            assert!(world.watermark(h(1)) < written && world.watermark(h(3)) < written, "h2 alone has it");
+            world.run_for(secs(40))?;
+            assert_eq!(world.newest(h(3), 1), written, "h2 is back");
+            Ok::<_, Violation>(())
+        };
+        assert_eq!(play(), Ok(()));
+    }
 }

@@ -184,7 +184,7 @@ fn session(
             member.kept.vector.merge(vector, roster);
         }
         if matches!(terms, Terms::Equal | Terms::Behind) {
-            member.caught_up = !member.kept.completed(me, roster);
+            member.caught_up = !member.kept.completed(me, roster, true);
         }
     }
 }

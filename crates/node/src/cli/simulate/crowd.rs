@@ -104,6 +104,9 @@ impl Crowd {
     }
 }
 
+/// With more nodes deletes are not forgotten: what each keeps of all grows with the square of them.
+const FORGETTING_MAX: usize = 100;
+
 /// Runs the experiments.
 pub(super) fn run(crowd: &Crowd, seed: u64, forgets_deletes: bool, json: bool) -> Result<(), CliError> {
     let sizes = sizes(crowd)?;
@@ -173,8 +176,12 @@ fn size(crowd: &Crowd, nodes: usize, seed: u64, forgets_deletes: bool) -> Result
         lost_permille: crowd.loss,
         cut: crowd.partition,
         time: crowd.simulated,
-        // As `mangrove serve` has it, unless it is told otherwise.
-        core: CoreConfig { fanout: usize::from(crowd.fanout), forgets_deletes, ..CoreConfig::default() },
+        // As `mangrove serve` has it, unless it is told otherwise, or there are many.
+        core: CoreConfig {
+            fanout: usize::from(crowd.fanout),
+            forgets_deletes: forgets_deletes && nodes <= FORGETTING_MAX,
+            ..CoreConfig::default()
+        },
         seed,
     };
     let progress = Progress::new(format!("{nodes} nodes"), STEPS);

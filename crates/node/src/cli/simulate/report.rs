@@ -36,11 +36,15 @@ impl fmt::Display for Failure<'_> {
         }
         writeln!(f, "commit {}", COMMIT.unwrap_or("unknown"))?;
         writeln!(f, "replay: mangrove simulate --seed {seed}{switches}")?;
-        writeln!(f, "of {} faults these {} are needed:", plan.faults.len(), small.faults.len())?;
+        if small.faults.is_empty() {
+            writeln!(f, "none of its {} faults is needed for that", plan.faults.len())?;
+        } else {
+            writeln!(f, "of {} faults these {} are needed:", plan.faults.len(), small.faults.len())?;
+        }
         for (at, fault) in &small.faults {
             writeln!(f, "  {:>8.3} s  {fault}", at.as_secs_f64())?;
         }
-        write!(f, "and of {} requests {}", plan.ops.len(), small.ops.len())
+        write!(f, "{} of {} requests are needed, too", small.ops.len(), plan.ops.len())
     }
 }
 
@@ -91,7 +95,12 @@ pub(super) fn one(seed: u64, outcome: &Outcome, as_json: bool) -> Result<String,
 }
 
 /// A scenario.
-pub(super) fn scenario(scenario: &Scenario, outcome: &Outcome, as_json: bool) -> Result<String, CliError> {
+pub(super) fn scenario(
+    scenario: &Scenario,
+    outcome: &Outcome,
+    off: bool,
+    as_json: bool,
+) -> Result<String, CliError> {
     let violation = outcome.violation.as_ref().map(ToString::to_string);
     if as_json {
         return line(&json!({
@@ -105,6 +114,7 @@ pub(super) fn scenario(scenario: &Scenario, outcome: &Outcome, as_json: bool) ->
     }
     let verdict = violation.unwrap_or_else(|| "no violation".to_owned());
     let (rule, says, story) = (scenario.rule, scenario.rule.says(), scenario.story);
-    let _ = writeln!(text, "{rule}: {story}\n  rule: {says}\n  {verdict}\n  {}", numbers(outcome.count));
+    let state = if off { "rule, switched off" } else { "rule" };
+    let _ = writeln!(text, "{rule}: {story}\n  {state}: {says}\n  {verdict}\n  {}", numbers(outcome.count));
     Ok(text)
 }
