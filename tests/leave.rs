@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use reqwest::Method;
@@ -264,6 +265,57 @@ fn what_only_an_evicted_member_had_can_be_brought_back() {
     let refused = run(mangrove().args(["quarantine", "import", "--yes"]).arg(&bad), SOON);
     fails(refused, 2, "is damaged at byte 56");
     assert_eq!(quarantine(&["list"], cluster.home()).expect(0).text(), "nothing is in quarantine there\n");
+}
+
+/// A disk that takes no more as values are put aside: nobody may be told that they all are in the file, since the data
+/// directory would be deleted by that.
+#[test]
+fn values_that_could_not_be_put_aside_are_not_said_to_be() {
+    let mut cluster = Cluster::start(3, FLAGS);
+    let (one, three) = (cluster.api(0), cluster.api(2));
+    let home = cluster.nodes[2].data_dir.clone();
+    ask(three, &["drill", "isolate", "--node", "n3", "--for", "5m"]).expect(0);
+    three.put("only/there", "precious");
+    let file = home.join("quarantine");
+    std::fs::create_dir(&file).unwrap();
+    ask(one, &["evict", "n3", "--force", "--yes"]).expect(0);
+    cluster.nodes[2].kill9();
+    cluster.nodes[2].start();
+    let is_said = |text: &str| {
+        ["not all in its file quarantine", "restart the node", "Do not delete"]
+            .iter()
+            .all(|t| text.contains(t))
+    };
+    until("it says that not all is in the file", SOON, || {
+        let text = three.fetch("/readyz")?.text();
+        if is_said(&text) { Ok(()) } else { Err(text) }
+    });
+    let status = ask(three, &["status"]).expect(0).text();
+    assert!(is_said(&status.replace('\n', " ")), "{status}");
+    let refused = ask(three, &["leave", "--yes"]);
+    assert!(refused.code() == Some(1) && is_said(&refused.stderr), "{}", refused.stderr);
+    let metrics = three.fetch("/metrics").unwrap().text();
+    assert!(metrics.contains("mangrove_quarantine_bytes 0.0"), "a folder's own size counts for nothing");
+    // What it asks for is enough.
+    std::fs::remove_dir(&file).unwrap();
+    cluster.nodes[2].kill9();
+    cluster.nodes[2].start();
+    wait_searched(three);
+    assert_eq!(quarantined(&home), BTreeSet::from(["only/there".to_owned()]));
+}
+
+/// Waits until a node that was removed has looked through all that it holds.
+fn wait_searched(api: Api) {
+    until("it has looked through all that it holds", SOON, || {
+        let text = api.fetch("/readyz")?.text();
+        if text.contains("Its data directory is kept") { Ok(()) } else { Err(text) }
+    });
+}
+
+/// The keys in a node's quarantine file.
+fn quarantined(home: &Path) -> BTreeSet<String> {
+    let listed = json(&quarantine(&["list", "--json"], home).expect(0));
+    listed.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Values of one cluster mean nothing in another.

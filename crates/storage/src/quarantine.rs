@@ -10,7 +10,7 @@
 //! A file that is cut or altered is read up to there, and then says where. One that is cut exactly where an append ended is
 //! the file as it was then, and cannot be told from it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -111,7 +111,8 @@ impl Quarantine {
     /// Appends these; they are durable when this returns.
     ///
     /// # Errors
-    /// The file system refused; open the file anew before the next try, since a part may have been written.
+    /// The file system refused; open the file anew before the next try, since a part may have been written that could not
+    /// be taken back.
     pub fn append(&mut self, at_ms: u64, entries: &[(Key, Entry)]) -> Result<(), QuarantineError> {
         let mut out = Vec::new();
         for (key, entry) in entries {
@@ -127,7 +128,13 @@ impl Quarantine {
         end.extend_from_slice(&(entries.len() as u32).to_be_bytes());
         self.frame(&mut out, &end);
         let written = self.file.write_all(&out).and_then(|()| self.file.sync_data());
-        written.map_err(|source| QuarantineError::Io { path: self.path.clone(), source })?;
+        if let Err(source) = written {
+            // With a part of this append behind them the whole values before it would be moved aside as damaged.
+            if let Err(error) = self.file.set_len(self.end) {
+                tracing::warn!(path = %self.path.display(), %error, "a part of what did not fit stays in the file");
+            }
+            return Err(QuarantineError::Io { path: self.path.clone(), source });
+        }
         self.end += out.len() as u64;
         Ok(())
     }
@@ -143,7 +150,8 @@ impl Quarantine {
 
 /// How many bytes of values the file holds; 0 where there is none.
 pub fn quarantine_bytes(path: &Path) -> u64 {
-    path.metadata().map_or(0, |data| data.len().saturating_sub(HEAD_BYTES as u64))
+    let file = path.metadata().ok().filter(Metadata::is_file);
+    file.map_or(0, |file| file.len().saturating_sub(HEAD_BYTES as u64))
 }
 
 /// Reads a quarantine file: gives each key in the order in which they came, and ends after an error.
@@ -343,6 +351,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("quarantine");
         assert_eq!(quarantine_bytes(&path), 0);
+        assert_eq!(quarantine_bytes(home.path()), 0, "a folder holds no values");
         let rows: Vec<_> = (0..9).map(row).collect();
         for three in rows.chunks(3) {
             let mut file = Quarantine::open(&path, CLUSTER).unwrap();

@@ -109,6 +109,11 @@ pub struct Status {
     pub leaving: Option<LeavingStatus>,
     /// What other members are known to have seen of what this node holds.
     pub known: Known,
+    /// Whether this node is no member any more, and values that no other member is known to have may be in its store
+    /// alone: the search that puts them into quarantine has not ended.
+    pub unsearched: bool,
+    /// Why its store has stopped, if it has, whatever else is true of the node.
+    pub stopped: Option<String>,
 }
 
 /// How far deletes are forgotten, and what keeps it from going further.
@@ -199,6 +204,8 @@ impl Core {
             forgetting: self.forgetting_status(),
             leaving: self.leaving_status(),
             known: self.known_to_others(),
+            unsearched: self.is_unsearched(),
+            stopped: self.stopped.clone(),
         }
     }
 

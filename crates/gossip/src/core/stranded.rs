@@ -27,6 +27,8 @@ pub(super) struct Stranded {
     /// It begins once no client's write is under way any more.
     wanted: bool,
     search: Option<Search>,
+    /// The store could not be read to its end.
+    broken_off: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,11 @@ impl Known {
 impl Stranded {
     pub(super) fn is_searching(&self) -> bool {
         self.wanted || self.search.is_some()
+    }
+
+    /// Whether values may still be in the store alone that belong in the file.
+    fn has_more(&self) -> bool {
+        self.is_searching() || self.broken_off
     }
 
     /// Rows are read at once, unless some are on their way into the file.
@@ -92,6 +99,11 @@ impl Core {
         self.stranded.search = Some(Search { after: None, ended: false, known, op: None, found: 0 });
     }
 
+    /// Whether this node is no member any more, and values that only it may hold are not all in the file yet.
+    pub(super) fn is_unsearched(&self) -> bool {
+        !self.is_member() && (self.meta.unsearched || self.stranded.has_more())
+    }
+
     /// What other members are known to have seen of what this node holds.
     pub(super) fn known_to_others(&self) -> Known {
         let meta = &self.meta;
@@ -120,6 +132,8 @@ impl Core {
         let Ok(read) = read else {
             // The store has stopped, and says so; a later start looks again.
             self.stranded.search = None;
+            self.stranded.broken_off = true;
+            self.changed = true;
             return;
         };
         search.ended = !read.more;

@@ -13,7 +13,7 @@ use storage::{Store, StoreError};
 
 use super::member::Member;
 use super::operator::Unanswered;
-use super::service::removed;
+use super::removed::unsearched;
 
 /// How long a request to leave waits for the end; then it answers how far it is.
 const LEFT_WITHIN: Duration = Duration::from_secs(10);
@@ -45,9 +45,16 @@ impl Member {
             Err(why) => return Err(unanswered(why)),
         }
         let mut status = self.status.clone();
-        let left = status.wait_for(|status| status.leaving == Some(LeavingStatus::Left));
+        let is_over = |status: &Status| {
+            let left = status.leaving == Some(LeavingStatus::Left);
+            (left && !status.unsearched) || (status.unsearched && status.stopped.is_some())
+        };
+        let left = status.wait_for(is_over);
         let _ = tokio::time::timeout(LEFT_WITHIN, left).await;
         let status = self.status.borrow().clone();
+        if let (true, Some(_)) = (status.unsearched, &status.stopped) {
+            return Err(ServiceError::Stopped { reason: waiting(&status).1 });
+        }
         let left = status.leaving == Some(LeavingStatus::Left);
         let alone = if left || force { alone } else { self.keys_alone(status.known).await? };
         Ok(leave_view(&status, alone))
@@ -58,7 +65,7 @@ impl Member {
             LeaveRefusal::LastMember => ActRefused::LastMember,
             LeaveRefusal::NobodyStays => ActRefused::NobodyStays,
             LeaveRefusal::NotAMember => {
-                let detail = sentence_of(&removed(self.files.quarantine_bytes()));
+                let detail = sentence_of(&self.removed(&self.status.borrow()));
                 return ServiceError::ActRefused { why: ActRefused::NotAMember, detail };
             }
             LeaveRefusal::NotReady => return ServiceError::NotReady { reason: refusal.to_string() },
@@ -222,7 +229,7 @@ fn leave_view(status: &Status, keys_alone: Option<u64>) -> LeaveView {
         node_id: status.node,
         state: match status.leaving {
             None => LeaveState::Member,
-            Some(LeavingStatus::Left) => LeaveState::Left,
+            Some(LeavingStatus::Left) if !status.unsearched => LeaveState::Left,
             Some(_) => LeaveState::Leaving,
         },
         detail,
@@ -242,10 +249,16 @@ pub(super) fn waiting(status: &Status) -> (Vec<String>, String) {
     let still = format!("{node} is leaving the cluster, and takes no writes any more");
     match status.leaving {
         None => (Vec::new(), format!("{node} is not leaving.")),
-        Some(LeavingStatus::Left) => (Vec::new(), format!("{node} has left the cluster.")),
-        Some(LeavingStatus::Telling) => {
-            (names(), format!("{node} has left the cluster, and tells the others until one has heard it."))
+        Some(LeavingStatus::Left) => {
+            (Vec::new(), format!("{node} has left the cluster.{}", unsearched(status)))
         }
+        Some(LeavingStatus::Telling) => (
+            names(),
+            format!(
+                "{node} has left the cluster, and tells the others until one has heard it.{}",
+                unsearched(status)
+            ),
+        ),
         Some(LeavingStatus::ClosingWrites) => (Vec::new(), format!("{still}; some are still under way.")),
         Some(LeavingStatus::HandingOver) if matches!(status.serving, Serving::Stopped(_)) => (
             Vec::new(),

@@ -215,5 +215,7 @@ pub fn not_yet(meta: &Meta) -> Status {
         forgetting: ForgettingStatus::default(),
         leaving: None,
         known: Known::default(),
+        unsearched: meta.unsearched,
+        stopped: None,
     }
 }

@@ -16,6 +16,7 @@
 //! | `greeting` | a member asks its seeds whether they are of its cluster |
 //! | `limits` | connections, by the files that may be open |
 //! | `repairs` | what people see and ask of repair, and drills |
+//! | `removed` | what a node says of itself that was removed |
 //! | `refusals` | peers that take no connection |
 //! | `requests` | how long clients' requests take |
 //! | `scrub` | reading the store again, to find damage |
@@ -37,6 +38,7 @@ mod opening;
 mod operator;
 mod protocol;
 mod refusals;
+mod removed;
 mod repairs;
 mod requests;
 mod scrub;

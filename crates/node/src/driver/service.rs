@@ -308,6 +308,12 @@ impl Present {
 
     fn reason(&self) -> Option<String> {
         let Some(member) = self.member() else { return Some(self.report()) };
+        // Before its store: whoever is removed must hear what is to become of what it holds.
+        let status = member.status.borrow().clone();
+        if status.serving == Serving::Removed {
+            let left = status.leaving.is_some();
+            return Some(if left { waiting(&status).1 } else { member.removed(&status) });
+        }
         if let Some(reason) = member.store.failure() {
             return Some(format!("the store has stopped: {reason}"));
         }
@@ -316,30 +322,15 @@ impl Present {
                 "no write can be taken: the clock's reservation cannot be written: {reason}"
             ));
         }
-        let status = member.status.borrow();
         match &status.serving {
             Serving::Yes => None,
             Serving::Behind => Some(why_behind(&status, self.damage.unhealed())),
             Serving::Leaving => Some(waiting(&status).1),
-            Serving::Removed if status.leaving.is_some() => Some(waiting(&status).1),
-            Serving::Removed => Some(removed(member.files.quarantine_bytes())),
+            Serving::Removed => Some(member.removed(&status)),
             Serving::Stopped(reason) => Some(format!("the store has stopped: {reason}")),
             Serving::Stopping => Some("stopping".into()),
         }
     }
-}
-
-/// What became of a node that was removed by others.
-pub(super) fn removed(quarantine_bytes: u64) -> String {
-    let kept = match quarantine_bytes {
-        0 => "",
-        _ => {
-            " Values that no other member is known to have are in its file quarantine (mangrove quarantine list)."
-        }
-    };
-    format!(
-        "this node was removed from the cluster, and serves nothing. Its data directory is kept; start it with an empty one to join anew.{kept}"
-    )
 }
 
 fn why_behind(status: &Status, damage: Option<String>) -> String {
