@@ -6,6 +6,8 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use reqwest::Method;
 use support::{Api, Cluster, Ran, SOON, ask, fails, json, mangrove, run, until};
@@ -316,6 +318,54 @@ fn wait_searched(api: Api) {
 fn quarantined(home: &Path) -> BTreeSet<String> {
     let listed = json(&quarantine(&["list", "--json"], home).expect(0));
     listed.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Writes keys of their own to a node all the time, while `act` is done; gives those that were acknowledged.
+fn acknowledged_during(api: Api, act: impl FnOnce()) -> BTreeSet<String> {
+    let stop = AtomicBool::new(false);
+    let write = |writer: u32| {
+        let keys = (0..).map(|number| format!("w/{writer}/{number}"));
+        let going = keys.take_while(|_| !stop.load(Ordering::Relaxed));
+        going
+            .filter(|key| match api.try_put(key, "v") {
+                Ok(answer) if answer.is_success() => true,
+                // It serves no more: asked again, gently, until the end.
+                _ => {
+                    std::thread::sleep(Duration::from_millis(5));
+                    false
+                }
+            })
+            .collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4).map(|writer| scope.spawn(move || write(writer))).collect();
+        std::thread::sleep(Duration::from_millis(300));
+        act();
+        stop.store(true, Ordering::Relaxed);
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    })
+}
+
+/// A write that was let in lands before the search for what only the removed node holds, or is not acknowledged.
+#[test]
+fn what_is_acknowledged_as_its_node_is_removed_is_at_another_or_in_quarantine() {
+    for way in ["evict", "leave"] {
+        let mut cluster = Cluster::start(3, FLAGS);
+        let (one, two, three) = (cluster.api(0), cluster.api(1), cluster.api(2));
+        let acknowledged = acknowledged_during(three, || match way {
+            "evict" => drop(ask(one, &["evict", "n3", "--force", "--yes"]).expect(0)),
+            _ => drop(ask(three, &["leave", "--force", "--yes"]).expect(0)),
+        });
+        match way {
+            "evict" => wait_searched(three),
+            _ => assert_eq!(cluster.nodes[2].wait_end().code(), Some(0)),
+        }
+        let mut held: BTreeSet<String> = one.keys("w/").into_iter().chain(two.keys("w/")).collect();
+        held.extend(quarantined(&cluster.nodes[2].data_dir));
+        assert!(acknowledged.len() > 50, "{way}: {} writes were acknowledged", acknowledged.len());
+        let lost: Vec<_> = acknowledged.difference(&held).collect();
+        assert!(lost.is_empty(), "{way}: of {} acknowledged writes lost: {lost:?}", acknowledged.len());
+    }
 }
 
 /// Values of one cluster mean nothing in another.
