@@ -203,8 +203,21 @@ fn a_removed_node_says_so_wherever_it_is_asked() {
         "no other node is to leave"
     );
     fails(ask(three, &["leave", "--yes"]), 1, "This node was removed from the cluster");
+    let evict = |api: Api, member: &str| {
+        let body = format!(r#"{{"member": "{member}", "force": true}}"#);
+        let json = [("content-type", "application/json")];
+        api.send(Method::POST, "/v1/cluster/evict", &json, body).unwrap()
+    };
+    assert_eq!(evict(three, "n1").problem().as_deref(), Some("not-a-member"), "nor does it remove others");
     let members = json(&ask(one, &["members", "--json"]).expect(0));
     assert_eq!(members["removed"][0]["name"], "n3", "{members}");
+    // Whoever would remove it once more is told that it was done, and by whom.
+    fails(ask(one, &["evict", "n3"]), 1, "is no member any more: n1 removed it at 20");
+    let again = evict(one, "n3").json();
+    assert!(
+        again["detail"].as_str().unwrap().contains("is no member any more: n1 removed it at 20"),
+        "{again}"
+    );
     // A restart does not make it forget what it has put aside.
     cluster.nodes[2].kill9();
     cluster.nodes[2].start();

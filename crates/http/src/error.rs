@@ -55,6 +55,8 @@ pub enum ServiceError {
         name: String,
         /// The names that there are, shown to the client.
         members: Vec<String>,
+        /// That it was a member, and what became of it, as a sentence; shown to the client.
+        removed: Option<String>,
     },
     /// 409: the member named is this very node.
     #[error("{name} is this node")]

@@ -254,13 +254,11 @@ impl From<ServiceError> for Problem {
 fn about_members(error: &ServiceError) -> Problem {
     use ProblemKind as Kind;
     match error {
-        ServiceError::NoSuchMember { name, members } => {
+        ServiceError::NoSuchMember { name, members, removed } => {
             let shown: String = name.chars().take(64).collect();
             let members = if members.is_empty() { "none yet".to_owned() } else { members.join(", ") };
-            Problem::new(
-                Kind::NoSuchMember,
-                format!("No member is called '{shown}'. The members are: {members}."),
-            )
+            let what = removed.clone().unwrap_or_else(|| format!("No member is called '{shown}'"));
+            Problem::new(Kind::NoSuchMember, format!("{what}. The members are: {members}."))
         }
         ServiceError::NotAPeer { name } => {
             Problem::new(Kind::NotAPeer, format!("{name} is this node itself. Name another member."))

@@ -5,5 +5,6 @@ pub mod driver;
 pub mod exit;
 mod hex;
 pub mod logging;
+mod named;
 pub mod settings;
 pub mod transport;

@@ -5,14 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use client::{
-    Client, ClientOptions, ClusterView, Drills, Error, Evicted, Leave, Page, PutOptions, Read, RepairBegun,
-    Repairs, Siblings, Written,
+    Client, ClientOptions, ClusterView, Drills, Error, Evicted, Leave, MemberView, Page, PutOptions, Read,
+    RemovedView, RepairBegun, Repairs, Siblings, Written,
 };
 use model::Key;
 
 use super::error::CliError;
 use super::import::PutError;
 use super::output::harmless;
+use crate::named::named;
 
 /// How long a node may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -54,7 +55,7 @@ impl Endpoints {
         let mut failed = CliError::Refused("no --endpoint is given".to_owned());
         for remote in self.each()? {
             match remote.cluster().await {
-                Ok(view) if is(wanted, &view.node.name, &view.node.id.to_string()) => return Ok(remote),
+                Ok(view) if is(&view, wanted) => return Ok(remote),
                 Ok(view) => heard = heard.or(Some(view)),
                 Err(error) => failed = error,
             }
@@ -70,16 +71,22 @@ impl Endpoints {
     }
 }
 
-/// Whether a node of this name and id is the one that is wanted.
-pub(crate) fn is(wanted: &str, name: &str, id: &str) -> bool {
-    wanted == name || wanted == id
+/// Whether the node that answered is the one that is wanted, and none that it knows of.
+fn is(view: &ClusterView, wanted: &str) -> bool {
+    let (node, members) = (&view.node, view.members.iter().map(|member| (member.id, member.name.as_str())));
+    let all = std::iter::once((node.id, node.name.as_str())).chain(members);
+    named(all, wanted, |one| *one).is_some_and(|(id, _)| id == node.id)
+}
+
+/// The member of this name or id.
+pub(crate) fn member<'a>(view: &'a ClusterView, wanted: &str) -> Result<&'a MemberView, CliError> {
+    let found = named(&view.members, wanted, |member| (member.id, &member.name));
+    found.ok_or_else(|| no_such_member(view, wanted))
 }
 
 /// Where the members know the HTTP API of the wanted one to be.
 fn address(view: &ClusterView, wanted: &str) -> Result<String, CliError> {
-    let member = view.members.iter().find(|member| is(wanted, &member.name, &member.id.to_string()));
-    let Some(member) = member else { return Err(no_such_member(view, wanted)) };
-    member.http.clone().ok_or_else(|| {
+    member(view, wanted)?.http.clone().ok_or_else(|| {
         CliError::Failed(format!(
             "nobody knows where the HTTP API of {} is; name it with --endpoint",
             harmless(wanted)
@@ -88,13 +95,18 @@ fn address(view: &ClusterView, wanted: &str) -> Result<String, CliError> {
 }
 
 /// A name that no member has.
-pub(crate) fn no_such_member(view: &ClusterView, wanted: &str) -> CliError {
+fn no_such_member(view: &ClusterView, wanted: &str) -> CliError {
     let names: Vec<String> = view.members.iter().map(|member| harmless(&member.name)).collect();
-    CliError::Failed(format!(
-        "no member is called {}; the members are: {}",
-        harmless(wanted),
-        names.join(", ")
-    ))
+    let removed = named(&view.removed, wanted, |removed| (removed.id, &removed.name));
+    let what = match removed {
+        None => format!("no member is called {}", harmless(wanted)),
+        Some(RemovedView { id, name, at, by }) => {
+            let at = at.as_ref().map_or_else(String::new, |at| format!(" at {at}"));
+            let how = if name == by { format!("it left{at}") } else { format!("{by} removed it{at}") };
+            harmless(&format!("{name} ({id}) is no member any more: {how}"))
+        }
+    };
+    CliError::Failed(format!("{what}; the members are: {}", names.join(", ")))
 }
 
 /// Whether the node at `host:port` says that it is ready.

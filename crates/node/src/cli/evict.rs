@@ -4,7 +4,7 @@ use clap::Args;
 use client::{ClusterView, Evicted};
 use jiff::Timestamp;
 
-use super::endpoint::{Endpoints, is, no_such_member};
+use super::endpoint::{self, Endpoints};
 use super::error::CliError;
 use super::output::{self, harmless};
 use super::status::{liveness, since};
@@ -53,8 +53,7 @@ pub(crate) async fn run(arguments: Evict) -> Result<(), CliError> {
 /// What is to be done, to whom, and what may be lost by it.
 fn question(view: &ClusterView, arguments: &Evict, now: Timestamp) -> Result<String, CliError> {
     let wanted = &arguments.member;
-    let member = view.members.iter().find(|member| is(wanted, &member.name, &member.id.to_string()));
-    let member = member.ok_or_else(|| no_such_member(view, wanted))?;
+    let member = endpoint::member(view, wanted)?;
     let asked = harmless(&view.node.name);
     let (state, lost) = if member.id == view.node.id {
         ("the node asked itself".to_owned(), "it leaves, handing nothing over".to_owned())

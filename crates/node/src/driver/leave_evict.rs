@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use gossip::core::{
-    Answered, Event, EvictRefusal, Evicted, Known, LeaveRefusal, LeavingStatus, Serving, Status,
+    Answered, Event, EvictRefusal, Evicted, Known, LeaveRefusal, LeavingStatus, RemovedStatus, Serving,
+    Status,
 };
 use gossip::liveness::LivenessState;
 use http_api::{ActRefused, EvictView, LeaveState, LeaveView, ServiceError};
@@ -14,6 +15,7 @@ use storage::{Store, StoreError};
 use super::member::Member;
 use super::operator::Unanswered;
 use super::removed::unsearched;
+use crate::named::named;
 
 /// How long a request to leave waits for the end; then it answers how far it is.
 const LEFT_WITHIN: Duration = Duration::from_secs(10);
@@ -89,11 +91,18 @@ impl Member {
 
     /// Removes the member of this name or id for ever.
     pub async fn evict(&self, wanted: &str, force: bool) -> Result<EvictView, ServiceError> {
+        if self.status.borrow().serving == Serving::Removed {
+            return Err(self.leave_refused(LeaveRefusal::NotAMember));
+        }
         let (target, name) = self.find(wanted)?;
         let request = |reply| Event::EvictWanted { reply, target, force };
         match self.operators.ask(&self.events, request).await {
             Ok(Answered::Evict(Ok(evicted))) => Ok(evict_view(target, name, force, &evicted)),
             Ok(Answered::Evict(Err(EvictRefusal::Oneself))) => Err(self.oneself_refused(&name).await?),
+            // Somebody else has removed it meanwhile: of this very one, whoever has its name by now.
+            Ok(Answered::Evict(Err(EvictRefusal::NotAMember))) => {
+                Err(no_such_member(&self.status.borrow(), &target.to_string()))
+            }
             Ok(Answered::Evict(Err(refusal))) => Err(self.evict_refused(&name, &refusal)),
             Ok(_) => Err(unanswered(Unanswered::Late)),
             Err(why) => Err(unanswered(why)),
@@ -102,12 +111,8 @@ impl Member {
 
     fn find(&self, wanted: &str) -> Result<(NodeId, String), ServiceError> {
         let status = self.status.borrow();
-        let is_wanted = |name: &str, id: NodeId| name == wanted || id.to_string() == wanted;
-        let found = status.members.iter().find(|member| is_wanted(&member.name, member.id));
-        found.map(|member| (member.id, member.name.clone())).ok_or_else(|| ServiceError::NoSuchMember {
-            name: wanted.to_owned(),
-            members: status.members.iter().map(|member| member.name.clone()).collect(),
-        })
+        let found = named(&status.members, wanted, |member| (member.id, &member.name));
+        found.map(|member| (member.id, member.name.clone())).ok_or_else(|| no_such_member(&status, wanted))
     }
 
     /// A node is asked to evict itself.
@@ -150,12 +155,10 @@ impl Member {
              nothing"
         );
         match refusal {
-            EvictRefusal::NotReady | EvictRefusal::Behind | EvictRefusal::Oneself => {
-                ServiceError::NotReady { reason: refusal.to_string() }
-            }
-            EvictRefusal::NotAMember => {
-                ServiceError::NoSuchMember { name: name.to_owned(), members: Vec::new() }
-            }
+            EvictRefusal::NotReady
+            | EvictRefusal::Behind
+            | EvictRefusal::Oneself
+            | EvictRefusal::NotAMember => ServiceError::NotReady { reason: refusal.to_string() },
             EvictRefusal::Answers => refused(
                 ActRefused::MemberAnswers,
                 format!(
@@ -202,6 +205,25 @@ fn unanswered(why: Unanswered) -> ServiceError {
 fn sentence_of(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// No member has this name or id. One that was removed is said to be, when and by whom.
+pub(super) fn no_such_member(status: &Status, wanted: &str) -> ServiceError {
+    let removed = named(&status.removed, wanted, |removed| (removed.id, &removed.name));
+    ServiceError::NoSuchMember {
+        name: wanted.to_owned(),
+        members: status.members.iter().map(|member| member.name.clone()).collect(),
+        removed: removed.map(|removed| {
+            let at = http_api::rfc3339(removed.at.millis()).unwrap_or_default();
+            let RemovedStatus { id, name, by, .. } = removed;
+            // Whoever leaves removes itself.
+            if name == by {
+                format!("{name} ({id}) is no member any more: it left at {at}")
+            } else {
+                format!("{name} ({id}) is no member any more: {by} removed it at {at}")
+            }
+        }),
+    }
 }
 
 fn name_of(status: &Status, id: NodeId) -> String {

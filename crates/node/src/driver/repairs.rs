@@ -10,11 +10,12 @@ use http_api::{
     Brake, DrillsView, GovernorView, RepairBegun, RepairMethod, RepairOutcome, RepairPhase, RepairsView,
     ServiceError, SessionView, TotalsView,
 };
-use model::NodeId;
 
 use super::clock::wall_ms;
 use super::drill::DrillRefused;
+use super::leave_evict::no_such_member;
 use super::member::{Member, Present};
+use crate::named::named;
 
 impl Present {
     /// The sessions of this node; none before it is a member.
@@ -83,10 +84,8 @@ impl Member {
         if let Serving::Stopped(reason) = &status.serving {
             return Err(ServiceError::Stopped { reason: format!("the store has stopped: {reason}") });
         }
-        let is_wanted = |name: &str, id: NodeId| name == wanted || id.to_string() == wanted;
-        let Some(member) = status.members.iter().find(|member| is_wanted(&member.name, member.id)) else {
-            let members = status.members.iter().map(|member| member.name.clone()).collect();
-            return Err(ServiceError::NoSuchMember { name: wanted.to_owned(), members });
+        let Some(member) = named(&status.members, wanted, |member| (member.id, &member.name)) else {
+            return Err(no_such_member(&status, wanted));
         };
         let name = member.name.clone();
         if member.id == status.node {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use model::NodeId;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
@@ -62,7 +63,7 @@ impl<'de> Deserialize<'de> for Written {
     }
 }
 
-/// The name of a node: 1 to 63 of letters, digits, `.`, `_` and `-`.
+/// The name of a node: 1 to 63 of letters, digits, `.`, `_` and `-`, and nothing that reads as a node's id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeName(String);
 
@@ -75,6 +76,11 @@ impl NodeName {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(allowed) {
             return Err("wants 1 to 63 of the letters A-Z and a-z, digits, '.', '_' and '-'");
+        }
+        if name.parse::<NodeId>().is_ok() {
+            return Err(
+                "reads as the id of a node, 16 hexadecimal digits: choose one that cannot be taken for an id",
+            );
         }
         Ok(Self(name.to_owned()))
     }
@@ -92,6 +98,9 @@ impl NodeName {
 
     fn from_host(host: &str) -> Self {
         let label = host.trim().split('.').next().unwrap_or_default();
+        if label.parse::<NodeId>().is_ok() {
+            return Self(format!("host-{label}"));
+        }
         Self::new(label).unwrap_or_else(|_| Self("n1".to_owned()))
     }
 
@@ -203,6 +212,10 @@ mod tests {
         }
         assert_eq!(NodeName::from_host("web-3.example.org\n").as_str(), "web-3");
         assert_eq!(NodeName::from_host("").as_str(), "n1");
+        // What reads as an id would be taken for one.
+        assert!(NodeName::new("517364c2d980ed8a").unwrap_err().contains("reads as the id"));
+        assert!(NodeName::new("517364c2d980ed8").is_ok());
+        assert_eq!(NodeName::from_host("517364c2d980ed8a.local").as_str(), "host-517364c2d980ed8a");
     }
 
     #[test]

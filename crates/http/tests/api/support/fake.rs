@@ -300,7 +300,11 @@ impl Service for Fake {
             "a" => Err(ServiceError::NotAPeer { name: peer }),
             "b" => Ok(RepairBegun { peer, peer_id: NodeId(2), since_ms: 1_700_000_000_000 }),
             "c" => Err(ServiceError::MemberDown { name: peer }),
-            _ => Err(ServiceError::NoSuchMember { name: peer, members: vec!["a".into(), "b".into()] }),
+            _ => Err(ServiceError::NoSuchMember {
+                name: peer,
+                members: vec!["a".into(), "b".into()],
+                removed: None,
+            }),
         }
     }
 
