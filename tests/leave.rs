@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+#[path = "leave/importing.rs"]
+mod importing;
 mod support;
 
 use std::collections::BTreeSet;
@@ -379,33 +381,6 @@ fn what_is_acknowledged_as_its_node_is_removed_is_at_another_or_in_quarantine() 
         let lost: Vec<_> = acknowledged.difference(&held).collect();
         assert!(lost.is_empty(), "{way}: of {} acknowledged writes lost: {lost:?}", acknowledged.len());
     }
-}
-
-/// Values of one cluster mean nothing in another.
-#[test]
-fn a_quarantine_file_of_another_cluster_is_imported_only_by_force() {
-    let cluster = Cluster::start(1, FLAGS);
-    let one = cluster.api(0);
-    let file = cluster.home().join("other");
-    let dot = model::Dot { hlc: model::Hlc::new(1_700_000_000_000, 0), writer: model::WriterId(1) };
-    let sibling = model::Sibling::new(dot, "elsewhere".into(), None, model::Expiry::NEVER);
-    let mut entry = model::Entry::default();
-    entry.write(&model::Context::default(), dot, Some(sibling));
-    let row = (model::Key::new("k").unwrap(), entry);
-    let other = model::ClusterId([7; 16]);
-    storage::Quarantine::open(&file, other).unwrap().append(1, &[row]).unwrap();
-    let import = |more: &[&str]| {
-        let mut command = mangrove();
-        command.args(["quarantine", "import", "--yes", "--json"]).arg(&file).args(more);
-        run(command.args(["--endpoint", &format!("http://{}", one.address)]), SOON)
-    };
-    let refused = import(&[]);
-    assert!(refused.stderr.contains(&other.to_string()), "{}", refused.stderr);
-    assert!(refused.stderr.contains(&cluster.nodes[0].view().cluster.unwrap()), "{}", refused.stderr);
-    fails(refused, 2, "say --force");
-    assert_eq!(one.text("k"), None);
-    assert_eq!(json(&import(&["--force"]).expect(0))["brought"], 1);
-    assert_eq!(one.text("k").as_deref(), Some("elsewhere"));
 }
 
 /// While a member is down deletes wait for it; to evict it ends that.

@@ -150,6 +150,17 @@ impl Remote {
         self.client.put_with(key, value, options).await.map_err(explained_write)
     }
 
+    /// Writes one of several values, where others may be taken though this one is not.
+    pub(crate) async fn put_one(&self, key: &Key, value: Bytes, options: &PutOptions) -> Result<(), OfValue> {
+        let written = self.client.put_with(key, value, options).await;
+        written.map(drop).map_err(|error| OfValue::of(error, true))
+    }
+
+    /// Looks at one of several keys.
+    pub(crate) async fn siblings_of(&self, key: &Key) -> Result<Siblings, OfValue> {
+        self.client.get_siblings(key).await.map_err(|error| OfValue::of(error, false))
+    }
+
     pub(crate) async fn get(&self, key: &Key) -> Result<Read, CliError> {
         self.client.get(key).await.map_err(explained)
     }
@@ -230,6 +241,28 @@ impl Remote {
             Err(error) if not_now(&error) => Err(PutError::NotNow(text(error, true))),
             Err(error) => Err(PutError::Failed(text(error, true))),
         }
+    }
+}
+
+/// Why one of several values was not brought.
+#[derive(Debug)]
+pub(crate) enum OfValue {
+    /// For what it is itself: others may do better.
+    Refused(String),
+    /// For another reason, which the next would meet, too.
+    Failed(CliError),
+}
+
+impl OfValue {
+    fn of(error: Error, writes: bool) -> Self {
+        let is_its_own = match &error {
+            Error::Problem(problem) => {
+                matches!(problem.status, 400 | 409 | 413) && !problem.slug().is_empty()
+            }
+            Error::BadRequest { .. } | Error::AnswerTooLarge { .. } => true,
+            _ => false,
+        };
+        if is_its_own { Self::Refused(text(error, writes)) } else { Self::Failed(told(error, writes)) }
     }
 }
 
