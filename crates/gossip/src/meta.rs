@@ -53,6 +53,11 @@ pub enum MetaError {
 }
 
 impl Meta {
+    /// Whether somebody else belongs, so far as this node knows: who could hold what it has lost.
+    pub fn has_others(&self) -> bool {
+        self.roster.members().any(|id| id != self.node)
+    }
+
     /// Records were found lost: the node is behind, and claims nothing any more of what others held.
     pub fn lost_records(&mut self) {
         self.lost_records_under(Rules::default());

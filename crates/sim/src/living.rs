@@ -44,7 +44,7 @@ impl World {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(&id) else { return };
         // Noted before the engine's folder is made anew: a node that ends in between must not forget that it is behind.
-        if host.disk.engine.is_none() && meta.roster.len() > 1 {
+        if host.disk.engine.is_none() && meta.has_others() {
             meta.lost_records_under(self.config.rules);
             if !self.persist(id, Rc::new(meta.clone())) {
                 return self.crash_of_itself(id, "its record cannot be written");
@@ -116,7 +116,7 @@ impl World {
                 return None;
             }
         };
-        if damaged > 0 && meta.roster.len() > 1 {
+        if damaged > 0 && meta.has_others() {
             self.trace.say(self.now, || format!("{id} has lost {damaged} records"));
             meta.lost_records_under(self.config.rules);
             self.persist(id, Rc::new(meta.clone()));

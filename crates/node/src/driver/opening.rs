@@ -59,7 +59,7 @@ impl Opening {
 
     /// Notes, durably, that records are lost. A cluster of one has nobody to be behind of.
     fn note_lost(&mut self) -> Result<(), Fatal> {
-        if self.meta.roster.len() > 1 {
+        if self.meta.has_others() {
             if self.meta.caught_up {
                 tracing::warn!(
                     "records were lost; this node is behind until a session with another member completes"
@@ -79,7 +79,7 @@ impl Opening {
             self.note_lost()?;
         }
         let store = self.open_folder()?;
-        let Some(why) = unreadable(&store).filter(|_| self.meta.roster.len() > 1) else { return Ok(store) };
+        let Some(why) = unreadable(&store).filter(|_| self.meta.has_others()) else { return Ok(store) };
         // Its threads and files must be gone before the folder is; an engine in that state may panic on its way.
         if catch_unwind(AssertUnwindSafe(|| drop(store))).is_err() {
             tracing::warn!("the engine panicked as it was closed");

@@ -28,7 +28,8 @@ impl World {
     /// A host has put its record on disk: its horizon is one that the members agree on.
     pub(crate) fn check_horizon(&mut self, host: HostId, now: &Meta) {
         let said = self.ledger.published.entry((now.cluster, now.node)).or_default();
-        *said = now.stability.published.max(*said);
+        let added = now.roster.added(now.node).map_or(Hlc::ZERO, |add| add.at);
+        *said = now.stability.published.max(added).max(*said);
         let of = |id| self.ledger.published.get(&(now.cluster, id)).copied().unwrap_or_default();
         let mut times: Vec<Hlc> = now.roster.members().map(of).collect();
         times.sort_unstable_by(|a, b| b.cmp(a));
