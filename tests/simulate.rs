@@ -148,6 +148,7 @@ fn an_experiment_that_makes_no_sense_is_refused_with_the_reason() {
     for (wrong, why) in [
         (&["--nodes", "0"][..], "one node at least"),
         (&["--nodes", "5000"], "2000 at most, or 50000 with --rumors-only"),
+        (&["--nodes", "1000000000"], "1000000000 whole nodes are too many"),
         (&["--nodes", "60000", "--rumors-only"], "50000 at most"),
         (&["--nodes", "5", "--rumors-only", "--spread-only"], "cannot be used with"),
         (&["--nodes", "5", "--loss", "120%"], "between 0% and 100%"),
@@ -158,7 +159,10 @@ fn an_experiment_that_makes_no_sense_is_refused_with_the_reason() {
         (&["--nodes", "5", "--plot", "/no/such/folder/out.svg"], "cannot be written"),
         (&["--loss", "1%"], "--nodes"),
         (&["--nodes", "5", "--scenario", "H1"], "cannot be used with"),
+        (&["--nodes", "5", "--plot", "-"], "--plot is -: the chart is not written to stdout"),
         (&["--story", "two-servers"], "four-servers"),
+        (&["--story", "four-servers", "--plot", "x.svg"], "cannot be used with"),
+        (&["--scenario", "H999"], "there is no scenario \"H999\"; there are H1, "),
     ] {
         let output = simulate(wrong);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

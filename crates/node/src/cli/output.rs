@@ -1,6 +1,8 @@
 //! Output for people on a terminal (tables, colour) and plain lines where it is piped.
 
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::Path;
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -126,6 +128,21 @@ pub(crate) fn print_json(document: &impl Serialize) -> Result<(), CliError> {
 /// Writes a line to stderr; one that cannot be written is dropped, since nowhere is left to say so.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether a file that is to be written after long work can be, before it. What it holds stays; one that is not there is
+/// not left behind.
+pub(crate) fn writable(path: &Path) -> Result<(), String> {
+    if path == Path::new("-") {
+        return Err("the chart is not written to stdout: name a file (one of that name is ./-)".to_owned());
+    }
+    let was_there = path.exists();
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map_err(|error| format!("it cannot be written: {error}; name another file"))?;
+    if !was_there {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
 }
 
 /// Asks a person on a terminal whether that is to be done, unless they have said `--yes`. Where nobody can be asked it is

@@ -45,7 +45,9 @@ pub(crate) struct Simulate {
     scenario: Option<String>,
 
     /// Tell a scene round by round, for teaching
-    #[arg(long, value_name = "SCENE", value_enum, conflicts_with_all = ["seeds", "scenario", "nodes", "json"])]
+    #[arg(long, value_name = "SCENE", value_enum, conflicts_with_all = ["seeds", "scenario", "nodes", "json", "writes", "loss", "partition",
+          "fanout", "simulated", "rumors_only", "spread_only", "node_hours", "epidemics", "plot", "rules_off", "jobs",
+          "time", "keep_deletes", "words"])]
     story: Option<Scene>,
 
     #[command(flatten)]
@@ -55,7 +57,7 @@ pub(crate) struct Simulate {
     #[arg(long = "rule-off", value_name = "HAZARD", value_parser = |text: &str| text.parse::<Rule>())]
     rules_off: Vec<Rule>,
 
-    /// Seeds run at a time; as many as there are processors, if not given
+    /// Seeds run at a time, 1,024 at most; as many as there are processors, if not given
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
 
@@ -120,9 +122,9 @@ fn scenario(arguments: &Simulate, name: &str) -> Result<(), CliError> {
     let chosen = if name == "all" {
         scenarios::all()
     } else {
-        let rule: Rule =
-            name.parse().map_err(|error: sim::NoSuchRule| CliError::Refused(error.to_string()))?;
-        scenarios::of(rule).into_iter().collect()
+        let rule = name.parse::<Rule>().ok();
+        let scenario = rule.and_then(scenarios::of).ok_or_else(|| no_such_scenario(name))?;
+        vec![scenario]
     };
     let mut failed = 0;
     for scenario in chosen {
@@ -138,6 +140,11 @@ fn scenario(arguments: &Simulate, name: &str) -> Result<(), CliError> {
     };
     let wanted = if arguments.rules_off.is_empty() { "" } else { ", as it should: a rule is switched off" };
     Err(CliError::Failed(format!("{failed}{wanted}")))
+}
+
+fn no_such_scenario(name: &str) -> CliError {
+    let names: Vec<String> = scenarios::all().iter().map(|scenario| scenario.rule.to_string()).collect();
+    CliError::Refused(format!("there is no scenario {name:?}; there are {}, and all", names.join(", ")))
 }
 
 fn one(arguments: &Simulate, seed: u64) -> Result<(), CliError> {

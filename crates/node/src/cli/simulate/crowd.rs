@@ -112,7 +112,8 @@ pub(super) fn run(crowd: &Crowd, seed: u64, forgets_deletes: bool, json: bool) -
     let sizes = sizes(crowd)?;
     // Before hours of work, not after them.
     if let Some(path) = &crowd.plot {
-        std::fs::write(path, "").map_err(|error| cannot_write(path, &error))?;
+        let refused = |why| CliError::Refused(format!("--plot is {}: {why}", path.display()));
+        output::writable(path).map_err(refused)?;
     }
     let mut found = Found {
         loss: crowd.loss,
@@ -147,7 +148,8 @@ fn cannot_write(path: &std::path::Path, error: &std::io::Error) -> CliError {
 fn sizes(crowd: &Crowd) -> Result<Vec<usize>, CliError> {
     let sizes = crowd.nodes.as_ref().map(ask::Nodes::sizes).unwrap_or_default();
     let most = if crowd.rumors_only { NODES_MAX } else { WHOLE_NODES_MAX };
-    match sizes.iter().find(|nodes| **nodes > most) {
+    // The largest is what was asked for; the steps up to it were not.
+    match sizes.iter().max().filter(|nodes| **nodes > most) {
         Some(nodes) if crowd.rumors_only => {
             Err(CliError::Refused(format!("{nodes} nodes are too many: {NODES_MAX} at most")))
         }

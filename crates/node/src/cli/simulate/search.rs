@@ -12,6 +12,8 @@ use sim::run::run;
 
 use super::super::output;
 
+/// More threads than that no machine has processors for.
+const JOBS_MAX: usize = 1_024;
 /// Between two lines where output is piped.
 const LINE_EVERY: Duration = Duration::from_secs(20);
 
@@ -56,7 +58,7 @@ pub(super) fn search(seeds: Range<u64>, (jobs, time): (usize, Duration), options
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..jobs {
+        for _ in 0..threads(jobs, &seeds) {
             scope.spawn(work);
         }
     });
@@ -65,6 +67,12 @@ pub(super) fn search(seeds: Range<u64>, (jobs, time): (usize, Duration), options
     }
     let found = lock().found;
     Found { took: began.elapsed(), ..found }
+}
+
+/// A thread without a seed of its own would do nothing.
+fn threads(jobs: usize, seeds: &Range<u64>) -> usize {
+    let seeds = usize::try_from(seeds.end.saturating_sub(seeds.start)).unwrap_or(usize::MAX);
+    jobs.min(seeds).min(JOBS_MAX)
 }
 
 impl Found {
@@ -94,4 +102,15 @@ fn bar(seeds: u64) -> ProgressBar {
         bar.set_style(style);
     }
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_threads_than_seeds_and_never_very_many() {
+        assert_eq!((threads(100_000_000, &(5..9)), threads(100_000_000, &(0..u64::MAX))), (4, JOBS_MAX));
+        assert_eq!((threads(3, &(0..1_000)), threads(1, &(0..1))), (3, 1));
+    }
 }

@@ -1,6 +1,5 @@
 //! What was asked for, checked before any work.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::Repair;
@@ -9,6 +8,7 @@ use crate::cli::bench::data::{self, Data};
 use crate::cli::bench::load::VALUE_BYTES_MAX;
 use crate::cli::bench::place;
 use crate::cli::error::CliError;
+use crate::cli::output;
 
 /// How many keys differ where nobody says.
 const DIFFER: [u64; 6] = [0, 1, 100, 1_000, 10_000, 100_000];
@@ -164,10 +164,7 @@ fn places(arguments: &Repair, rtts: &[Duration], methods: &[Method]) -> Result<(
         }
     }
     let Some(path) = &arguments.plot else { return Ok(()) };
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.is_dir() || !parent.is_dir() {
-        return Err(format!("--plot is {}: write a file in a folder that is there", path.display()));
-    }
+    output::writable(path).map_err(|why| format!("--plot is {}: {why}", path.display()))?;
     Ok(())
 }
 
