@@ -218,6 +218,41 @@ fn a_data_directory_that_cannot_be_written_is_refused() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "not a folder");
 }
 
+/// What cannot be read is named, and what may be done with it; and what may be done without, is.
+#[test]
+fn a_data_directory_with_a_file_that_cannot_be_used_is_refused_with_its_name() {
+    let mut cluster = Cluster::start(1, QUICK);
+    cluster.api(0).put("a", "1");
+    cluster.nodes[0].stop();
+    let node = &mut cluster.nodes[0];
+    let dir = node.data_dir.clone();
+    for name in ["clock", "member", "node"] {
+        let (file, aside) = (dir.join(name), dir.join("aside"));
+        fs::rename(&file, &aside).unwrap();
+        fs::write(&file, "something else").unwrap();
+        let file_name = file.display().to_string();
+        refused(&mut node.command(), &[&file_name, "is damaged", "move it aside as a whole", "--join"]);
+        fs::rename(&aside, &file).unwrap();
+    }
+    for name in ["lock", "engine/mark"] {
+        let (file, aside) = (dir.join(name), dir.join("aside"));
+        fs::rename(&file, &aside).unwrap();
+        fs::create_dir(&file).unwrap();
+        refused(&mut node.command(), &[&file.display().to_string(), "directory"]);
+        fs::remove_dir(&file).unwrap();
+        fs::rename(&aside, &file).unwrap();
+    }
+    // A member knows its id without the file of it.
+    fs::remove_file(dir.join("node")).unwrap();
+    node.start_ready();
+    let id = node.view().node.id;
+    let log = node.log();
+    let starting = log.lines().rfind(|line| line.contains("starting")).unwrap();
+    assert!(starting.contains(&id.to_string()), "{id}: {starting}");
+    assert!(dir.join("node").exists());
+    cluster.assert_everywhere("a", Some("1"));
+}
+
 #[test]
 fn a_data_directory_of_another_cluster_is_refused() {
     let mut ours = Cluster::start(1, QUICK);

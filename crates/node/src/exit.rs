@@ -51,6 +51,19 @@ pub enum Fatal {
         reason: String,
     },
 
+    /// A file in the data directory is not as the node wrote it. Nothing was changed.
+    #[error(
+        "the data directory {} cannot be used: {reason}. Do not take single files out of it: move it aside as a whole, keep \
+         it, and start with an empty one and --join; the others fill that (in a cluster of one, put a backup back)",
+        path.display()
+    )]
+    DataDirDamaged {
+        /// The data directory.
+        path: PathBuf,
+        /// Which file, and what is wrong with it.
+        reason: String,
+    },
+
     /// A port is taken. Nothing was changed.
     #[error(
         "the {what} port {address} is in use by another process: stop that one, or choose another with {flag}"
@@ -127,7 +140,8 @@ mod tests {
         let all = [
             Fatal::DataDirInUse { path: path.clone() },
             Fatal::OtherCluster { path: path.clone(), ours: "aa".into(), theirs: "bb".into() },
-            Fatal::DataDirUnusable { path, reason: "permission denied".into() },
+            Fatal::DataDirUnusable { path: path.clone(), reason: "permission denied".into() },
+            Fatal::DataDirDamaged { path, reason: "member is damaged".into() },
         ];
         for fatal in all {
             assert_eq!(fatal.exit_code(), EXIT_REFUSED);

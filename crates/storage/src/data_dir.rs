@@ -52,8 +52,8 @@ impl DataDir {
         create_dir_durably(path).map_err(refused)?;
         let lock_path = path.join("lock");
         let mut options = OpenOptions::new();
-        let mut lock =
-            options.read(true).write(true).create(true).truncate(false).open(lock_path).map_err(refused)?;
+        let lock = options.read(true).write(true).create(true).truncate(false).open(&lock_path);
+        let mut lock = lock.map_err(|error| refused(named(&lock_path, &error)))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -82,6 +82,11 @@ impl DataDir {
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Such an error does not name the file by itself.
+pub(crate) fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// For whoever finds the directory in use; of no use to the lock itself.

@@ -5,6 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use crate::data_dir::named;
+
 const FORM: &[u8; 8] = b"MGVMARK1";
 const BYTES: usize = 24;
 
@@ -19,7 +21,8 @@ pub(crate) struct Mark {
 impl Mark {
     /// Opens the mark and says what it holds: 0 when it is new or unreadable.
     pub(crate) fn open(path: &Path) -> io::Result<(Mark, u64)> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = file.map_err(|error| named(path, &error))?;
         let mut bytes = Vec::with_capacity(BYTES + 1);
         Read::by_ref(&mut file).take(BYTES as u64 + 1).read_to_end(&mut bytes)?;
         Ok((Mark { file }, read(&bytes).unwrap_or(0)))

@@ -31,9 +31,9 @@ impl Core {
         for peer in &others {
             self.peers.entry(*peer).or_default();
         }
-        // Where many would have to hear it, only what is new is said.
+        // Where many would have to hear it, only what is new is said; of one that is no member any more nothing.
         let same = |known: &Contact| (&known.gossip, &known.http) == (&contact.gossip, &contact.http);
-        if !(self.is_large() && self.meta.roster.contact(me).is_some_and(same)) {
+        if self.is_member() && !(self.is_large() && self.meta.roster.contact(me).is_some_and(same)) {
             match self.meta.roster.set_contact(me, contact) {
                 Ok(change) if change.any() => {
                     self.forgetting.version = self.version_of(&self.meta.roster);
@@ -82,7 +82,8 @@ impl Core {
     /// on about it.
     fn put_contact_right(&mut self, env: Env<'_>) {
         let me = self.meta.node;
-        let Some(known) = self.meta.roster.contact(me) else { return };
+        // Of one that is no member any more nobody wants to know where it is.
+        let Some(known) = self.meta.roster.contact(me).filter(|_| self.is_member()) else { return };
         // A life that did not stamp it itself is one that the others have not learned of: of a disk that was put back the
         // clock may have gone back, too.
         if *known == self.here {

@@ -1,13 +1,14 @@
 //! What a node keeps in its data directory apart from the data.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gossip::meta::Meta;
 use model::{ClusterId, Entry, Key, NodeId};
 use storage::small_file::{self, SmallFileError};
 use storage::{DataDir, DirError, Quarantine, QuarantineError};
 
+use super::clock::SharedClock;
 use crate::exit::Fatal;
 
 const FORM: u32 = 1;
@@ -45,18 +46,31 @@ impl NodeFiles {
         Fatal::DataDirUnusable { path: self.dir.path().to_owned(), reason: reason.to_string() }
     }
 
-    /// This node's id, made at its first start here.
+    /// A small file that cannot be read, or is not as it was saved.
+    fn unread(&self, error: SmallFileError) -> Fatal {
+        match error {
+            SmallFileError::Damaged { .. } => self.damaged_file(error),
+            error => self.unusable(error),
+        }
+    }
+
+    fn damaged_file(&self, reason: impl ToString) -> Fatal {
+        Fatal::DataDirDamaged { path: self.dir.path().to_owned(), reason: reason.to_string() }
+    }
+
+    /// This node's id, made at its first start here. A member goes on under the id of its record, also where the id's own
+    /// file has gone.
     ///
     /// # Errors
     /// The file cannot be read or written, or is damaged.
-    pub fn node_id(&self) -> Result<NodeId, Fatal> {
+    pub fn node_id(&self, member: Option<&Meta>) -> Result<NodeId, Fatal> {
         let path = self.dir.file("node");
-        let damaged = || self.unusable(format!("{} is damaged", path.display()));
-        if let Some(kept) = small_file::load(&path).map_err(|error| self.unusable(error))? {
+        let damaged = || self.damaged_file(format!("{} is damaged", path.display()));
+        if let Some(kept) = small_file::load(&path).map_err(|error| self.unread(error))? {
             let bytes: [u8; 8] = kept.bytes.try_into().map_err(|_| damaged())?;
-            return Ok(NodeId(u64::from_be_bytes(bytes)));
+            return Ok(member.map_or(NodeId(u64::from_be_bytes(bytes)), |meta| meta.node));
         }
-        let node = NodeId(rand::random());
+        let node = member.map_or_else(|| NodeId(rand::random()), |meta| meta.node);
         small_file::save(&path, FORM, &node.0.to_be_bytes()).map_err(|error| self.unusable(error))?;
         Ok(node)
     }
@@ -66,8 +80,19 @@ impl NodeFiles {
     /// # Errors
     /// The file cannot be read, or is damaged.
     pub fn meta(&self) -> Result<Option<Meta>, Fatal> {
-        let kept = small_file::load(&self.dir.file("member")).map_err(|error| self.unusable(error))?;
-        kept.map(|kept| Meta::decode(&kept.bytes)).transpose().map_err(|error| self.unusable(error))
+        let path = self.dir.file("member");
+        let kept = small_file::load(&path).map_err(|error| self.unread(error))?;
+        kept.map(|kept| Meta::decode(&kept.bytes))
+            .transpose()
+            .map_err(|error| self.damaged_file(format!("{} is damaged: {error}", path.display())))
+    }
+
+    /// The clock, and its reservation.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn open_clock(&self) -> Result<Arc<SharedClock>, Fatal> {
+        SharedClock::open(self.dir.file("clock")).map_err(|error| self.unread(error))
     }
 
     /// Puts the record on disk.
@@ -103,11 +128,6 @@ impl NodeFiles {
     /// How many bytes of values are in the quarantine file.
     pub fn quarantine_bytes(&self) -> u64 {
         storage::quarantine_bytes(&self.dir.file("quarantine"))
-    }
-
-    /// Where the clock's reservation is.
-    pub fn clock(&self) -> PathBuf {
-        self.dir.file("clock")
     }
 
     /// Where the bytes of damaged records are kept.

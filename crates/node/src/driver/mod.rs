@@ -116,14 +116,13 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         .await
         .map_err(|error| Fatal::bind("HTTP", settings.http, "--http", &error))?;
     let http = listener.local_addr().unwrap_or(settings.http);
-    let node_id = files.node_id()?;
     let meta = files.meta()?;
+    let node_id = files.node_id(meta.as_ref())?;
     let name = meta.as_ref().map_or_else(|| settings.name.to_string(), |meta| meta.name.clone());
     if name != settings.name.to_string() {
         tracing::warn!(%name, "this data directory belongs to a node of another name; keeping that");
     }
-    let clock = SharedClock::open(files.clock())
-        .map_err(|error| Fatal::DataDirUnusable { path: files.path(), reason: error.to_string() })?;
+    let clock = files.open_clock()?;
     let limits = WriteLimits {
         value_bytes_max: usize::try_from(settings.value_bytes_max).unwrap_or(usize::MAX),
         ..WriteLimits::default()
@@ -152,6 +151,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     tracing::info!(name = %node.request.name, id = %node_id, http = %http, gossip = %node.transport.local_address(), data = %node.settings.data_dir.display(), "starting");
     let draining = CancellationToken::new();
     let server = tokio::spawn(serve_http(listener, Arc::clone(&node.present), draining.clone()));
+    removed::told_again(meta.as_ref());
     let ended = node.live(meta, &mut inbox, &shutdown, &draining).await;
     draining.cancel();
     let _ = server.await;

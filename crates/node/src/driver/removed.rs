@@ -2,6 +2,7 @@
 //! its quarantine file, since a person may delete its data directory by these words.
 
 use gossip::core::Status;
+use gossip::meta::Meta;
 
 use super::member::Member;
 
@@ -9,6 +10,19 @@ impl Member {
     /// What became of a node that was removed by others.
     pub(super) fn removed(&self, status: &Status) -> String {
         removed(status, self.files.quarantine_bytes())
+    }
+}
+
+/// A node that starts on the data of one that was removed says so in its log: those that it meets need not say it again.
+pub(super) fn told_again(meta: Option<&Meta>) {
+    let Some(meta) = meta else { return };
+    if let Some(removal) = meta.roster.removal(meta.node).filter(|removal| removal.by != meta.node) {
+        tracing::error!(
+            by = %meta.roster.shown_name(removal.by),
+            at = %http_api::rfc3339(removal.at.millis()).unwrap_or_default(),
+            "this node was removed from the cluster; it serves nothing any more, its data is kept: to join anew it needs \
+             an empty data directory"
+        );
     }
 }
 
@@ -48,7 +62,6 @@ pub(super) fn unsearched(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gossip::meta::Meta;
     use gossip::roster::Roster;
     use model::{ClusterId, DigestKey, NodeId};
 
