@@ -227,6 +227,10 @@ fn a_removed_node_says_so_wherever_it_is_asked() {
         let answer = three.fetch("/readyz")?;
         if answer.text().contains("mangrove quarantine list") { Ok(()) } else { Err(answer.text()) }
     });
+    let log = cluster.nodes[2].log();
+    let restarted = log.rsplit(" starting ").next().unwrap_or_default();
+    assert!(restarted.contains("was removed from the cluster") && restarted.contains("by=n1"), "{restarted}");
+    assert!(!restarted.contains("addresses could not be made known"), "{restarted}");
     let metrics = three.fetch("/metrics").unwrap().text();
     assert!(
         metrics.contains("mangrove_quarantine_bytes ") && !metrics.contains("mangrove_quarantine_bytes 0.0"),
@@ -281,7 +285,11 @@ fn what_only_an_evicted_member_had_can_be_brought_back() {
     std::fs::write(&bad, altered).unwrap();
     let refused = run(mangrove().args(["quarantine", "import", "--yes"]).arg(&bad), SOON);
     fails(refused, 2, "is damaged at byte 56");
-    assert_eq!(quarantine(&["list"], cluster.home()).expect(0).text(), "nothing is in quarantine there\n");
+    let none = quarantine(&["list"], &cluster.nodes[0].data_dir).expect(0);
+    assert_eq!(none.text(), "nothing is in quarantine there\n");
+    let nowhere = cluster.home().join("empty");
+    std::fs::create_dir(&nowhere).unwrap();
+    fails(quarantine(&["list"], &nowhere), 2, "is no data directory of a node");
 }
 
 /// A disk that takes no more as values are put aside: nobody may be told that they all are in the file, since the data

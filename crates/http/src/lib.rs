@@ -44,13 +44,13 @@
 //! | `bad-field` | 400 | a field missing, given twice, or with a value it cannot have |
 //! | `drills-not-allowed` | 403 | the node was not started with `--allow-drills` |
 //! | `key-not-found` | 404 | nothing there; a tombstone's carries `Mangrove-Context` |
-//! | `no-such-member` | 404 | no member of that name or id; the members are named |
+//! | `no-such-member` | 404 | no member of that name or id; the members are named, and what became of one removed |
 //! | `no-such-route` | 404 | no such path |
 //! | `method-not-allowed` | 405 | the methods that are there stand in `Allow` |
 //! | `request-timeout` | 408 | the body came too slowly |
 //! | `member-down` | 409 | the member to repair with does not answer |
 //! | `not-a-peer` | 409 | the member to repair with is the node itself |
-//! | `not-a-member` | 409 | the node to leave was removed before |
+//! | `not-a-member` | 409 | the node to leave, or to remove another, was removed before |
 //! | `last-member` | 409 | the last member would leave, or be removed |
 //! | `nobody-stays` | 409 | all other members are leaving, too |
 //! | `oneself` | 409 | a node is to evict itself; it leaves instead |

@@ -143,6 +143,12 @@ impl From {
         self.file.is_dir() && !self.path().exists()
     }
 
+    /// Whether it names a folder that no node has ever had for itself.
+    fn is_no_data_dir(&self) -> bool {
+        let theirs = [FILE_NAME, "lock", "node", "member"];
+        self.file.is_dir() && !theirs.iter().any(|name| self.file.join(name).exists())
+    }
+
     /// Files beside the one that are of other clusters, or damaged.
     fn moved_aside(&self) -> Vec<String> {
         let files = std::fs::read_dir(&self.file).into_iter().flatten().flatten();
@@ -178,6 +184,12 @@ fn list(arguments: &List) -> Result<(), CliError> {
             "files that were moved aside there, to be named by themselves: {}",
             aside.join(", ")
         ));
+    }
+    if arguments.from.is_no_data_dir() && aside.is_empty() {
+        return Err(CliError::Refused(format!(
+            "{} is no data directory of a node: name that (--data-dir of the node), or a quarantine file",
+            arguments.from.file.display()
+        )));
     }
     let all = if arguments.from.is_empty() { Vec::new() } else { read(&arguments.from)?.values };
     if arguments.json {

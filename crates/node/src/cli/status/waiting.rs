@@ -10,6 +10,9 @@ use super::table::since;
 /// That is spoken of once the watermark lies so far in the past, milliseconds: in a healthy cluster it never does.
 const LAG_SHOWN_MS: u64 = 120_000;
 
+/// Clocks that differ by less are in order.
+const AHEAD_S: i64 = 5;
+
 /// A line in the word of the node that was asked; none where all is well.
 pub(super) fn waiting(members: &[Row], now: Timestamp) -> Option<String> {
     let forgetting = members.iter().find(|row| row.asked)?.forgetting.as_ref()?;
@@ -18,10 +21,10 @@ pub(super) fn waiting(members: &[Row], now: Timestamp) -> Option<String> {
         return None;
     }
     let upto = match &forgetting.watermark {
-        Some(at) => format!("deletes are forgotten up to {}", since(at, now)),
+        Some(at) => format!("deletes are forgotten up to {}", when(at, now)),
         None => "no delete is forgotten yet".to_owned(),
     };
-    let heard = waits.since.as_deref().map_or_else(|| "never".to_owned(), |at| since(at, now));
+    let heard = waits.since.as_deref().map_or_else(|| "never".to_owned(), |at| when(at, now));
     let kept = match forgetting.waiting.tombstones {
         1 => "1 tombstone".to_owned(),
         kept => format!("{kept} tombstones"),
@@ -29,6 +32,15 @@ pub(super) fn waiting(members: &[Row], now: Timestamp) -> Option<String> {
     let wait = if forgetting.waiting.tombstones == 1 { "waits" } else { "wait" };
     let (bytes, name) = (bytes_shown(forgetting.waiting.tombstone_bytes), harmless(&waits.name));
     Some(format!("{upto}; {kept} ({bytes}) {wait} for {name}, last heard of {heard}{}", why(members, waits)))
+}
+
+/// A moment of another clock, which may be one that has not come yet by this machine's.
+fn when(at: &str, now: Timestamp) -> String {
+    let ahead = at.parse::<Timestamp>().ok().filter(|then| then.as_second() > now.as_second() + AHEAD_S);
+    match ahead {
+        Some(then) => format!("{then:.0}, which has not come yet by this machine's clock"),
+        None => since(at, now),
+    }
 }
 
 /// By the watermark; where there is none yet, since when the member is waited for. None: nobody knows.
@@ -64,9 +76,15 @@ fn why(members: &[Row], waits: &WaitsFor) -> String {
             "; it answers, and says nothing of what it holds: start it without --forget-deletes off, or see whether {name} \
              knows all members"
         ),
+        // By two clocks, of which either may be the wrong one.
         Some(WaitsWhy::Slow) => {
-            "; what it said last is old: check its clock, and whether it has sessions (mangrove repairs)"
-                .to_owned()
+            let asked =
+                members.iter().find(|row| row.asked).map_or("the node asked", |row| row.name.as_str());
+            format!(
+                "; what it said last is old beside what {} says: their clocks differ, or it has had no session for long: \
+                 check both clocks, and `mangrove repairs` there",
+                harmless(asked)
+            )
         }
         Some(WaitsWhy::Apart) => {
             "; it has not been proven identical to some member since: see `mangrove repairs` there".to_owned()
@@ -137,12 +155,22 @@ mod tests {
             (WaitsWhy::Wire, "no common wire version"),
             (WaitsWhy::Behind, "it is behind"),
             (WaitsWhy::Silent, "--forget-deletes off"),
-            (WaitsWhy::Slow, "check its clock"),
+            (WaitsWhy::Slow, "their clocks differ"),
             (WaitsWhy::Apart, "mangrove repairs"),
         ] {
             let text = said(forgetting(why), &["alive", "alive"]).unwrap();
             assert!(text.contains(word) && !text.contains("evict"), "{text}");
         }
+    }
+
+    /// Which of the two clocks is the wrong one nobody can tell from here.
+    #[test]
+    fn of_two_clocks_neither_is_blamed() {
+        let mut jumped = forgetting(WaitsWhy::Slow);
+        jumped.waits_for.as_mut().unwrap().since = Some("2026-01-02T04:04:05Z".into());
+        let text = said(jumped, &["alive", "alive"]).unwrap();
+        assert!(text.contains("last heard of 2026-01-02T04:04:05Z, which has not come yet"), "{text}");
+        assert!(text.contains("beside what n1 says") && text.contains("check both clocks"), "{text}");
     }
 
     #[test]
