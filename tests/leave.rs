@@ -189,6 +189,7 @@ fn a_removed_node_says_so_wherever_it_is_asked() {
     );
     let text = ask(three, &["status"]).expect(0).text();
     assert!(text.contains("n3 is no member any more") && text.contains("was removed"), "{text}");
+    assert!(!text.contains("mangrove evict"), "it knows nothing of the others any more: {text}");
     assert!(ask(three, &["members"]).expect(0).text().contains("removed"));
     let send = |body: &str| {
         three.send(

@@ -49,6 +49,22 @@ impl Endpoints {
         self.endpoint.iter().filter(|endpoint| !endpoint.trim().is_empty()).map(one).collect()
     }
 
+    /// The first endpoint whose node is a member, alone, and what it knows; where none is, the first that answers.
+    pub(crate) async fn member(&self) -> Result<(Remote, ClusterView), CliError> {
+        let mut other: Option<(Remote, ClusterView)> = None;
+        let mut failed = CliError::Refused("no --endpoint is given".to_owned());
+        for remote in self.each()? {
+            match remote.cluster().await {
+                Ok(view) if view.members.iter().any(|member| member.id == view.node.id) => {
+                    return Ok((remote, view));
+                }
+                Ok(view) => other = other.or(Some((remote, view))),
+                Err(error) => failed = error,
+            }
+        }
+        other.ok_or(failed)
+    }
+
     /// The node of this name or id: an endpoint that is it, or the address under which the members know it.
     pub(crate) async fn find(&self, wanted: &str) -> Result<Remote, CliError> {
         let mut heard: Option<ClusterView> = None;

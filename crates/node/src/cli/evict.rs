@@ -33,8 +33,8 @@ pub(crate) struct Evict {
 }
 
 pub(crate) async fn run(arguments: Evict) -> Result<(), CliError> {
-    let remote = arguments.endpoints.connect()?;
-    let view = remote.cluster().await?;
+    // What was asked of one node must not be done by another, which may see the member otherwise.
+    let (remote, view) = arguments.endpoints.member().await?;
     // A node that knows no members says why itself.
     if !view.members.is_empty() {
         let what = question(&view, &arguments, Timestamp::now())?;

@@ -79,7 +79,9 @@ impl Report {
             text.push_str(&screen.paint(Colour::Red, &line));
             text.push('\n');
         }
-        if let Some(line) = waiting(&self.members, now) {
+        // One that is no member any more knows nothing of what the others wait for.
+        let removed = self.members.iter().any(|row| row.liveness == REMOVED);
+        if let Some(line) = waiting(&self.members, now).filter(|_| !removed) {
             text.push_str(&screen.paint(Colour::Yellow, &line));
             text.push('\n');
         }
