@@ -1,5 +1,6 @@
 //! Dots are unique, and rise with each write of a writer and of a node, over all its lives.
 
+use gossip::meta::Meta;
 use model::{ClusterId, Dot, Hlc};
 
 use crate::host::HostId;
@@ -32,8 +33,13 @@ impl World {
     /// clock is behind, too. The others take what lies there for long replaced.
     pub(crate) fn lies_under_unknown(&self, host: HostId, dot: Dot) -> bool {
         let Some(own) = self.hosts.get(&host).and_then(|host| host.record()) else { return false };
-        let unsure = own.stability.unproven.is_some() && self.ledger.put_back.contains(&own.node);
-        unsure && dot.hlc <= self.watermark_of(own.cluster)
+        self.is_unsure(&own) && dot.hlc <= self.watermark_of(own.cluster)
+    }
+
+    /// Whether a node's disk was put back, and nobody has told it since what it has missed.
+    fn is_unsure(&self, own: &Meta) -> bool {
+        let others = self.ledger.put_back.len() > 1;
+        self.ledger.put_back.contains(&own.node) && (own.stability.unproven.is_some() || others)
     }
 
     /// The greatest watermark under which no dot of this host's may lie any more: of the members that count it as one. A
@@ -41,7 +47,7 @@ impl World {
     /// quarantined.
     fn watermark_over(&self, host: HostId, cluster: ClusterId) -> Hlc {
         let Some(own) = self.hosts.get(&host).and_then(|host| host.record()) else { return Hlc::ZERO };
-        if own.stability.unproven.is_some() && self.ledger.put_back.contains(&own.node) {
+        if self.is_unsure(&own) {
             return own.stability.watermark;
         }
         let records = self.hosts.values().filter_map(|host| host.record());

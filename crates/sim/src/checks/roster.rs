@@ -19,7 +19,8 @@ impl World {
         let removed_before = self.ledger.removed.clone();
         self.ledger.removed.extend(now.roster.removed().map(|(id, _)| id));
         let was_unproven = before.is_some_and(|before| before.stability.unproven.is_some());
-        if now.stability.unproven.is_none() && was_unproven {
+        // Two that were put back may prove each other, and know no more than before.
+        if now.stability.unproven.is_none() && was_unproven && self.ledger.put_back.len() == 1 {
             self.ledger.put_back.remove(&now.node);
         }
         let watermark = self.ledger.watermarks.entry(now.cluster).or_default();
