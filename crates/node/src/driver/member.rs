@@ -219,3 +219,20 @@ pub fn not_yet(meta: &Meta) -> Status {
         stopped: None,
     }
 }
+
+/// The status of a member to which nothing has happened: for tests of what is shown.
+#[cfg(test)]
+pub(super) fn status_of_nobody() -> Status {
+    not_yet(&Meta {
+        node: NodeId(1),
+        name: "a".into(),
+        cluster: ClusterId([9; 16]),
+        digest_key: DigestKey([7; 32]),
+        roster: gossip::roster::Roster::default(),
+        promises: Default::default(),
+        caught_up: true,
+        stability: Default::default(),
+        identical: Default::default(),
+        unsearched: false,
+    })
+}

@@ -62,26 +62,12 @@ pub(super) fn unsearched(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gossip::roster::Roster;
-    use model::{ClusterId, DigestKey, NodeId};
-
     use super::*;
-    use crate::driver::member::not_yet;
+    use crate::driver::member::status_of_nobody;
 
     #[test]
     fn nobody_is_told_that_all_is_in_the_file_before_it_is() {
-        let mut status = not_yet(&Meta {
-            node: NodeId(1),
-            name: "a".into(),
-            cluster: ClusterId([9; 16]),
-            digest_key: DigestKey([7; 32]),
-            roster: Roster::default(),
-            promises: Default::default(),
-            caught_up: true,
-            stability: Default::default(),
-            identical: Default::default(),
-            unsearched: true,
-        });
+        let mut status = Status { unsearched: true, ..status_of_nobody() };
         let text = removed(&status, 600);
         assert!(text.contains("not all in its file quarantine yet: it is still looking"), "{text}");
         status.stopped = Some("No space left on device".into());

@@ -132,30 +132,15 @@ fn member_view(member: &MemberStatus, status: &Status, own_root: &str, refusals:
 
 #[cfg(test)]
 mod tests {
-    use gossip::meta::Meta;
-    use gossip::roster::Roster;
     use gossip::stability::Waits;
-    use model::{ClusterId, DigestKey};
 
     use super::*;
-    use crate::driver::member::not_yet;
+    use crate::driver::member::status_of_nobody;
 
     /// What others have said goes on rising, or not, whatever this node makes of it: no alarm is to go off for that.
     #[test]
     fn where_deletes_are_not_forgotten_a_watermark_that_was_heard_lags_behind_nothing() {
-        let meta = Meta {
-            node: NodeId(1),
-            name: "a".into(),
-            cluster: ClusterId([9; 16]),
-            digest_key: DigestKey([7; 32]),
-            roster: Roster::default(),
-            promises: Default::default(),
-            caught_up: true,
-            stability: Default::default(),
-            identical: Default::default(),
-            unsearched: false,
-        };
-        let mut status = not_yet(&meta);
+        let mut status = status_of_nobody();
         status.forgetting.watermark = Hlc::new(4_000, 0);
         let view = |status: &Status| forgetting_view(status, Waiting::default(), 9_000, &Refusals::default());
         assert_eq!((view(&status).watermark, view(&status).watermark_lag_ms), (Some(4_000), None));
