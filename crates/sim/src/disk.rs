@@ -28,16 +28,15 @@ pub(crate) struct Small {
     pub(crate) full: bool,
 }
 
-/// A member's record as it lies on the disk, and what it says.
+/// A member's record as it lies on the disk, and what it says. Its bytes are made when they are looked at.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
-    bytes: Vec<u8>,
     says: Rc<Meta>,
 }
 
 impl Record {
     pub(crate) fn new(meta: Rc<Meta>) -> Self {
-        Self { bytes: meta.encode(), says: meta }
+        Self { says: meta }
     }
 
     /// What it says, for who looks on.
@@ -47,7 +46,7 @@ impl Record {
 
     /// Reads it, as a node does that starts.
     pub(crate) fn read(&self) -> Option<Meta> {
-        Meta::decode(&self.bytes).ok()
+        Meta::decode(&self.says.encode()).ok()
     }
 }
 

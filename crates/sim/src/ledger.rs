@@ -74,8 +74,12 @@ pub(crate) struct Ledger {
     pub(crate) watermarks: BTreeMap<ClusterId, Hlc>,
     /// Which members a roster's version stands for.
     pub(crate) versions: BTreeMap<(ClusterId, RosterVersion), RosterVersion>,
+    /// What was last looked at of each host for that: the version, how many ids there were, how many removed.
+    pub(crate) versions_of: BTreeMap<HostId, (RosterVersion, usize, usize)>,
     /// Nodes that somebody has removed, whether they know it or not.
     pub(crate) removed: BTreeSet<NodeId>,
+    /// Nodes that somebody has let in.
+    pub(crate) let_in: BTreeSet<(ClusterId, NodeId)>,
     /// Nodes whose disks were put back, until a session has completed since.
     pub(crate) put_back: BTreeSet<NodeId>,
     /// What operators have forced: who was to remove whom, or itself.
@@ -122,13 +126,14 @@ impl Ledger {
     }
 
     /// Whether nobody needs to remember a write any more at this watermark: it has expired, it deleted, or was replaced by
-    /// one that deleted or has expired. `known` says which other writes are accounted for.
+    /// one that deleted, has expired, or is nowhere any more. `known` says which other writes are accounted for.
     pub(crate) fn is_forgotten(&self, dot: Dot, watermark: Hlc, known: &dyn Fn(Dot) -> bool) -> bool {
         let mut left = vec![dot];
         let mut looked = BTreeSet::new();
         while let Some(dot) = left.pop() {
             let Some(written) = self.dots.get(&dot).filter(|_| looked.insert(dot)) else { continue };
-            let is_empty = written.hash.is_none() || self.is_expired(written);
+            let is_gone = looked.len() > 1 && written.is_excused();
+            let is_empty = written.hash.is_none() || self.is_expired(written) || is_gone;
             if (is_empty && dot.hlc <= watermark) || (looked.len() > 1 && known(dot)) {
                 return true;
             }

@@ -2,7 +2,7 @@
 //! disks. Otherwise the context claims what was never seen, and a merge with it drops an acknowledged write.
 
 use gossip::roster::Roster;
-use model::{ClusterId, Dot, Entry, Hlc, Key};
+use model::{ClusterId, Dot, Entry, Hlc, Key, NodeId};
 
 use storage::Marks;
 
@@ -73,20 +73,26 @@ pub(crate) fn is_purged(entry: &Entry, watermark: Hlc) -> bool {
 
 impl World {
     /// Whether a write was taken by a member that was removed, and reached nobody else: its disk is kept for people to look
-    /// at, and the others go on without it.
+    /// at, and the others go on without it. Or whether its member's disk was lost, and the only one left that has it is a
+    /// node which that member had let in, and nobody else has heard of: it must join anew (H32).
     pub(crate) fn is_stranded(&self, roster: &Roster, dot: Dot, written: &Written) -> bool {
         let removed = roster.removed().any(|(id, _)| id == written.node);
-        let has = |entry: Option<&Entry>| {
-            entry.is_some_and(|entry| entry.siblings().iter().any(|s| s.dot() == dot))
-        };
-        let holds = |host: &Host| match host.member() {
-            Some(member) => roster.contains(member.node) && has(member.seen.entries.get(&written.key)),
-            None => {
-                let of_roster = host.record().is_some_and(|record| roster.contains(record.node));
-                of_roster && matches!(on_disk(host), Ok(Some((_, rows))) if has(rows.get(&written.key)))
+        let entry_of = |host: &Host, is: &dyn Fn(NodeId) -> bool| match host.member() {
+            Some(member) if is(member.node) => member.seen.entries.get(&written.key).cloned(),
+            None if host.record().is_some_and(|record| is(record.node)) => {
+                let (_, rows) = on_disk(host).ok()??;
+                rows.get(&written.key).cloned()
             }
+            _ => None,
         };
-        removed && !self.hosts.values().any(holds)
+        let entries = |is: &dyn Fn(NodeId) -> bool| -> Vec<Entry> {
+            self.hosts.values().filter_map(|host| entry_of(host, is)).collect()
+        };
+        let holds = |entry: &Entry| entry.siblings().iter().any(|s| s.dot() == dot);
+        let with_members = entries(&|id| roster.contains(id));
+        let with_strangers = || entries(&|id| roster.added(id).is_none());
+        let is_elsewhere = || with_strangers().iter().any(|entry| entry.context().covers(dot));
+        !with_members.iter().any(holds) && (removed || is_elsewhere())
     }
 }
 

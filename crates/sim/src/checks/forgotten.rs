@@ -17,13 +17,18 @@ const STANDS_STILL_MS: u64 = 30_000;
 const GRACE_MAX: Duration = Duration::from_secs(30);
 
 /// How far the watermark of each cluster must rise.
-pub(super) type Goals = BTreeMap<ClusterId, Hlc>;
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Goals {
+    /// Who serves, when this was so.
+    of: BTreeSet<(ClusterId, NodeId)>,
+    watermarks: BTreeMap<ClusterId, Hlc>,
+}
 
 impl World {
     /// What watermarks must pass from now on: of each cluster the time of its slowest. A
     /// clock that was put back stands still until the true time has come to it, and its step with it.
     pub(super) fn goals(&self) -> Goals {
-        let mut goals = Goals::new();
+        let mut goals = BTreeMap::new();
         for (_, host, member) in self.serving() {
             let Some(next) = member.clock.next(host.wall.ms(self.now)) else { continue };
             let stands_still = next.millis() > host.wall.ms(self.now) + STANDS_STILL_MS;
@@ -32,14 +37,23 @@ impl World {
             let goal = goals.entry(member.cluster).or_insert(upto);
             *goal = upto.min(*goal);
         }
-        goals
+        Goals { of: self.who_serves(), watermarks: goals }
+    }
+
+    /// Whether others serve than when these goals were set: a node that comes late into a cluster may have a slower clock
+    /// than all that were in it.
+    pub(super) fn are_outdated(&self, goals: &Goals) -> bool {
+        goals.of != self.who_serves()
+    }
+
+    fn who_serves(&self) -> BTreeSet<(ClusterId, NodeId)> {
+        self.serving().map(|(_, _, member)| (member.cluster, member.node)).collect()
     }
 
     /// Clusters with a member that is gone for good, and is waited for until somebody evicts it; or that has founded a
     /// cluster of its own after it was let in, or was let into two at a time.
     fn waiting_for_ever(&self) -> BTreeSet<ClusterId> {
-        let at_work: BTreeSet<(ClusterId, NodeId)> =
-            self.serving().map(|(_, _, member)| (member.cluster, member.node)).collect();
+        let at_work = self.who_serves();
         let lacks = |member: &Member| {
             let meta = member.core.meta();
             // A node that began a life alone waits longer than this for a call of others.
@@ -61,7 +75,7 @@ impl World {
     pub(super) fn is_forgotten_by_all(&self, goals: &Goals) -> Result<(), String> {
         let waiting = self.waiting_for_ever();
         for (id, _, member) in self.serving().filter(|(_, _, member)| !waiting.contains(&member.cluster)) {
-            let Some(goal) = goals.get(&member.cluster) else { continue };
+            let Some(goal) = goals.watermarks.get(&member.cluster) else { continue };
             let stands = member.store.marks().watermark;
             if stands < *goal {
                 let waits = member.status.as_ref().and_then(|status| status.forgetting.waits);

@@ -65,11 +65,12 @@ impl World {
         }
     }
 
-    /// Whether a member is one, and not behind. Of one whose disk was put back nobody can say before its first session.
+    /// Whether a member is one, and not behind. Of one whose disk was put back nobody can say before its first
+    /// session with a member that was there all along, nor of those who have met only it.
     fn must_know(&self, host: &Host, cluster: ClusterId) -> bool {
         let Some(member) = host.member() else { return false };
         let meta = member.core.meta();
-        let unsure = self.ledger.put_back.contains(&member.node) && meta.stability.unproven.is_some();
+        let unsure = !self.ledger.put_back.is_empty() && meta.stability.unproven.is_some();
         member.cluster == cluster
             && meta.caught_up
             && !unsure

@@ -38,7 +38,8 @@ impl World {
                 }
             }
             let forgotten = |world: &Self, goals: &mut Option<Goals>| {
-                let goals = goals.get_or_insert_with(|| world.goals());
+                let set = goals.take().filter(|set| !world.are_outdated(set));
+                let goals = goals.insert(set.unwrap_or_else(|| world.goals()));
                 if world.config.forgets_deletes { world.is_forgotten_by_all(goals) } else { Ok(()) }
             };
             match self.is_one().and_then(|()| forgotten(self, &mut goals)) {
@@ -118,13 +119,20 @@ impl World {
 
     /// Whether a node that is leaving waits for ever: all others leave, too, or their disks are lost.
     fn nobody_stays(&self, meta: &Meta) -> bool {
-        let gone = |id: NodeId| !self.hosts.values().filter_map(Host::record).any(|record| record.node == id);
+        // One that asked two clusters at a time and was let in by both is of the other.
+        let is = |record: &Meta, id| record.node == id && record.cluster == meta.cluster;
+        let gone = |id: NodeId| !self.hosts.values().filter_map(Host::record).any(|record| is(&record, id));
         meta.roster.members().all(|id| meta.roster.is_leaving(id) || gone(id))
     }
 
     /// A node may look for its cluster for ever where its name belongs to one that answers, or to one that is gone and
     /// too few are left to remove.
     fn may_look(&self, id: HostId, host: &Host) -> Result<(), String> {
+        // Whom it was told to ask has left, and nobody has told it of others.
+        let seed = |seed: &String| self.hosts.get(&self.net.at(seed)?);
+        if host.settings.seeds.iter().all(|name| seed(name).is_some_and(|seed| seed.given_up.is_some())) {
+            return Ok(());
+        }
         let mut seen = false;
         for meta in self.hosts.values().filter_map(|other| Some(other.member()?.core.meta())) {
             if self.nobody_knows(meta) {

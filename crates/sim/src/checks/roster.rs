@@ -19,8 +19,8 @@ impl World {
         let removed_before = self.ledger.removed.clone();
         self.ledger.removed.extend(now.roster.removed().map(|(id, _)| id));
         let was_unproven = before.is_some_and(|before| before.stability.unproven.is_some());
-        // Two that were put back may prove each other, and know no more than before.
-        if now.stability.unproven.is_none() && was_unproven && self.ledger.put_back.len() == 1 {
+        let proven = now.stability.unproven.is_none() && was_unproven;
+        if proven {
             self.ledger.put_back.remove(&now.node);
         }
         let watermark = self.ledger.watermarks.entry(now.cluster).or_default();
@@ -33,7 +33,7 @@ impl World {
         };
         self.note_all_behind(before, now);
         self.check_watermark(host, before, now);
-        if now.caught_up && !before.caught_up {
+        if proven || (now.caught_up && !before.caught_up) {
             self.check_all_returned(host);
         }
         let own = now.node;
@@ -51,8 +51,15 @@ impl World {
                 self.judge("roster", found.map_err(|why| format!("{host} {why}")));
             }
         }
-        for added in now.roster.members().filter(|id| before.roster.added(*id).is_none()) {
+        // Adds only come.
+        let is_new = |id: &NodeId| before.roster.added(*id).is_none();
+        let grew = now.roster.ids() > before.roster.ids();
+        for added in now.roster.members().filter(|id| grew && is_new(id)) {
             let Some(add) = now.roster.added(added).filter(|add| add.sponsor == now.node) else { continue };
+            // One that it had let in before its disk was put back, and hears of again, was looked at then.
+            if !self.ledger.let_in.insert((now.cluster, added)) {
+                continue;
+            }
             // An addition and the removal that made room for it may be in one record.
             let same = now.roster.all_by_name(&add.name).into_iter().find(|other| *other != added);
             let found = same.map_or(Ok(()), |other| {
@@ -77,7 +84,12 @@ impl World {
     fn check_version(&mut self, host: HostId, now: &Meta) {
         let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return };
         // Of the core as it is: a record may be of a moment before.
-        let (version, members) = (member.core.roster_version(), member.core.meta().roster.version());
+        let (version, roster) = (member.core.roster_version(), &member.core.meta().roster);
+        let as_it_is = (version, roster.ids(), roster.removed().count());
+        if self.ledger.versions_of.insert(host, as_it_is) == Some(as_it_is) {
+            return;
+        }
+        let members = roster.version();
         let known = *self.ledger.versions.entry((now.cluster, version)).or_insert(members);
         let found = if known == members {
             Ok(())

@@ -61,13 +61,14 @@ impl World {
     pub(super) fn note_held_no_more(&mut self, host: HostId) {
         let Some(h) = self.hosts.get(&host) else { return };
         let Some(member) = h.member() else { return };
-        let next = member.clock.next(h.wall.ms(self.now));
+        let began = member.core.meta().roster.contact(member.node).map(|contact| contact.stamp);
         let Some(history) = self.ledger.holdings.0.get_mut(&(member.cluster, member.node)) else { return };
         let (published, entries) = (history.published, &member.seen.entries);
         let is_held = |holding: &Holding| context(entries.get(&holding.key)).covers(holding.dot);
         history.held.retain(|holding| holding.from <= published || is_held(holding));
-        // The times of a disk that was put back, with its clock, come again, and mean something else.
-        let end = published.next().into_iter().chain(next).min();
+        // The times of a disk that was put back, with its clock, come again from the life's first on, and mean something
+        // else.
+        let end = published.next().into_iter().chain(began).min();
         for holding in history.held.iter_mut().filter(|holding| holding.until.is_none()) {
             holding.until = if is_held(holding) { None } else { end };
         }
@@ -82,6 +83,12 @@ impl World {
         let component = |meta: &Meta, of| {
             if of == me { meta.stability.published } else { meta.stability.vector.get(of) }
         };
+        if before.is_some_and(|before| {
+            let (was, is) = (&before.stability, &now.stability);
+            was.published == is.published && was.vector == is.vector
+        }) {
+            return;
+        }
         let mut disk: Option<OnDisk> = None;
         let mut found = Ok(());
         for of in now.roster.members() {
@@ -124,6 +131,7 @@ impl World {
         // What a removed member alone took the others' floors may cover; nobody of them holds it.
         let stranded = |written: &Written| self.is_stranded(&record.roster, holding.dot, written);
         covers(holding.dot)
+            || self.only_removed_hold(holding.dot)
             || self
                 .ledger
                 .dots

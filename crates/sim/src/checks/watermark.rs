@@ -25,7 +25,7 @@ impl World {
             ))
         } else if now.caught_up {
             // What a new member has written must be known, too, however long ago.
-            let joined = now.roster.members().any(|id| before.roster.added(id).is_none());
+            let joined = now.roster.ids() > before.roster.ids();
             let from = if before.caught_up && !joined { from } else { Hlc::ZERO };
             self.knows_all(host, now, (from, to))
         } else {
