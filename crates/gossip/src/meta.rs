@@ -11,7 +11,7 @@ use crate::roster::Roster;
 use crate::rules::{Rule, Rules};
 use crate::stability::Kept;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// The longest form that is read, in bytes.
 const BYTES_MAX: usize = 4 << 20;
 

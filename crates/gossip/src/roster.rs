@@ -232,6 +232,12 @@ impl Roster {
         self.adds.keys().copied().filter(|id| !self.removes.contains_key(id))
     }
 
+    /// The members, ascending by id, and how each was added.
+    pub fn member_adds(&self) -> impl Iterator<Item = (NodeId, &Add)> {
+        let adds = self.adds.iter().filter(|(id, _)| !self.removes.contains_key(id));
+        adds.map(|(id, add)| (*id, add))
+    }
+
     /// How many members there are.
     pub fn len(&self) -> usize {
         self.members().count()

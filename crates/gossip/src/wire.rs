@@ -13,7 +13,7 @@ use crate::roster::{Roster, RosterVersion};
 use crate::session::{SessionFrame, SessionId};
 
 /// The version of what is sent; the first byte of a frame.
-pub const WIRE_VERSION: u8 = 2;
+pub const WIRE_VERSION: u8 = 3;
 /// The longest frame, in bytes. Larger entries travel in parts.
 pub const FRAME_BYTES_MAX: usize = 4 << 20;
 

@@ -1,6 +1,6 @@
 //! Watermark and horizon at work: reckoned from what was published, and the store moved along with them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use merkle::RangeDigest;
@@ -36,17 +36,17 @@ struct Purge {
 /// What a node does so that deletes can be forgotten, beyond what it keeps on disk.
 #[derive(Debug, Default)]
 pub(super) struct Forgetting {
-    /// The version of the roster as it is.
+    /// The version of the roster as it is, and who belongs by it.
     pub(super) version: RosterVersion,
+    pub(super) members: Vec<NodeId>,
     pub(super) known: Publications,
-    /// Of each peer: the publications that it has, as far as known.
-    pub(super) told: BTreeMap<NodeId, BTreeMap<NodeId, Hlc>>,
+    /// Of each peer: how many publications had been learned here when it was told all of them.
+    pub(super) told: BTreeMap<NodeId, u64>,
     pub(super) publish_at: Duration,
-    /// When this life began, and whether the disk named nobody else then.
+    /// A publication under way.
+    pub(super) publishing: Option<u64>,
+    /// When this life began.
     begun: Duration,
-    began_alone: bool,
-    /// Whom this node has let in since.
-    admitted: BTreeSet<NodeId>,
     /// An adoption whose time could not be taken yet.
     pub(super) adoption_due: bool,
     /// Something is known that was not reckoned with.
@@ -70,15 +70,19 @@ impl Core {
     /// A new life is an adoption.
     pub(super) fn begin_forgetting(&mut self, life: Hlc, env: Env<'_>) {
         self.forgetting.version = self.version_of(&self.meta.roster);
+        self.forgetting.members = self.meta.roster.members().collect();
         self.forgetting.begun = env.now.mono;
         let rules = self.config.rules;
         // No backup can be older than the founding.
         let is_new = self.meta.stability.adopted == Hlc::ZERO;
-        self.forgetting.began_alone = !is_new && self.meta.roster.len() == 1;
+        let began_alone = !is_new && self.meta.roster.len() == 1;
         let kept = &mut self.meta.stability;
         kept.begin_life(life);
+        if began_alone {
+            kept.alone.get_or_insert(life);
+        }
         if !rules.hold(Rule::H25) {
-            kept.unproven = None;
+            kept.is_proven();
         }
         let past = kept.watermark.max(kept.published);
         self.start_above(past, env);
@@ -148,13 +152,15 @@ impl Core {
     /// The roster's members are others than before: nothing counts that was reckoned under the former one.
     pub(super) fn roster_adopted(&mut self, version: RosterVersion, env: Env<'_>) {
         self.forgetting.version = version;
+        self.forgetting.members = self.meta.roster.members().collect();
         self.forgetting.known.keep_members(&self.meta.roster);
         // Everyone publishes anew, who was put back to a backup with earlier times than were told.
         self.forgetting.told.clear();
         self.alone_is_not_behind(true);
         if !self.config.rules.hold(Rule::H13) {
             self.forgetting.publish_at = env.now.mono;
-            return self.reckon_anew();
+            self.forgetting.reckon = true;
+            return;
         }
         self.forgetting.adoption_due = true;
         self.adopt(env);
@@ -190,7 +196,7 @@ impl Core {
     fn alone_is_not_behind(&mut self, surely: bool) {
         if self.is_member() && self.meta.roster.len() == 1 {
             if surely {
-                self.meta.stability.unproven = None;
+                self.meta.stability.is_proven();
             }
             self.meta.stability.behind = None;
             if !std::mem::replace(&mut self.meta.caught_up, true) {
@@ -202,26 +208,18 @@ impl Core {
 
     /// Whether this node's disk may be a backup from when it was alone.
     pub(super) fn may_be_old(&self, now: Duration) -> bool {
-        let unproven = self.meta.stability.unproven.is_some();
-        self.forgetting.began_alone && unproven && now < self.forgetting.begun + ALONE_AFTER
+        self.meta.stability.alone.is_some() && now < self.old_until()
     }
 
-    /// Notes that this node lets another in.
-    pub(super) fn note_admitted(&mut self, id: NodeId) {
-        if self.forgetting.began_alone {
-            self.forgetting.admitted.insert(id);
-        }
-    }
-
-    /// Whether a member was let in by this node in this life, or by one that was: what it knows of the cluster it has from
-    /// here.
+    /// Whether a member was let in by this node since its disk may have been put back, or by one that was: what it knows of
+    /// the cluster it has from here.
     fn knows_only_me(&self, member: NodeId) -> bool {
+        let (me, roster) = (self.meta.node, &self.meta.roster);
+        let Some(since) = self.meta.stability.alone else { return false };
         let mut id = member;
-        for _ in 0..=self.forgetting.admitted.len().min(self.meta.roster.len()) {
-            if self.forgetting.admitted.contains(&id) {
-                return true;
-            }
-            match self.meta.roster.added(id) {
+        for _ in 0..roster.ids() {
+            match roster.added(id).filter(|add| add.at > since) {
+                Some(add) if add.sponsor == me => return true,
                 Some(add) if add.sponsor != id => id = add.sponsor,
                 _ => return false,
             }
@@ -231,7 +229,7 @@ impl Core {
 
     /// Liveness has changed, on which the horizon of a cluster of two rests.
     pub(super) fn reckon_anew(&mut self) {
-        self.forgetting.reckon = true;
+        self.forgetting.reckon |= self.forgetting.members.len() <= 2;
     }
 
     fn reckon(&mut self, env: Env<'_>) {
@@ -241,8 +239,8 @@ impl Core {
         if self.may_be_old(env.now.mono) {
             return;
         }
-        if self.forgetting.began_alone {
-            self.meta.stability.unproven = None;
+        if self.meta.stability.alone.is_some() {
+            self.meta.stability.is_proven();
         }
         let own = &self.meta.stability.vector;
         let reckoned = reckon(&self.meta.roster, self.forgetting.version, &self.forgetting.known, own);
@@ -251,7 +249,10 @@ impl Core {
             self.changed = true;
         }
         let horizon = self.reckon_horizon(env);
-        self.take_marks(Marks { watermark: reckoned.watermark.unwrap_or_default(), horizon }, env);
+        let counts = self.config.rules.hold(Rule::H13);
+        let watermark = if counts { reckoned.watermark } else { reckoned.unmet };
+        self.take_marks(Marks { watermark: watermark.unwrap_or_default(), horizon }, env);
+        self.publish_early(env);
     }
 
     /// The expiry horizon, by what is known now; lower than the one that is kept where little is.
@@ -316,32 +317,35 @@ impl Core {
         self.config.rules.hold(Rule::H29) && !self.meta.caught_up && self.others().all(is_behind)
     }
 
+    /// Whether no member has heard of anybody since its start who had been there all along, as after a power cut: as far as
+    /// known here, and under this roster, in which each one's life is.
+    fn all_unproven(&self) -> bool {
+        let said = |id| self.forgetting.known.get(id).filter(|said| said.roster == self.forgetting.version);
+        self.others().all(|id| said(id).is_some_and(|said| said.unproven))
+    }
+
     /// A session has completed in which nothing was left out: all that the peer held is durably held here.
     pub(super) fn merge_vector(&mut self, session: &Session, env: Env<'_>) {
-        let me = self.meta.node;
         // What was published under another roster may speak of lives that are over.
-        if let Some(theirs) = session.peer_vector().filter(|_| session.roster() == self.forgetting.version) {
+        let theirs = session.peer_vector().filter(|_| session.roster() == self.forgetting.version);
+        if let Some(theirs) = theirs {
             self.meta.stability.vector.merge(theirs, &self.meta.roster);
         }
         if matches!(session.terms(), Terms::Equal | Terms::AllBehind | Terms::Behind) {
-            self.completed(session);
+            self.completed(session, theirs.map_or(Hlc::ZERO, |theirs| theirs.get(self.meta.node)));
         } else if !self.meta.caught_up && !self.config.rules.hold(Rule::H28) {
             // As if any session ended it.
             (self.meta.caught_up, self.meta.stability.behind) = (true, None);
         }
-        let own = self.meta.stability.published;
-        let now = self.meta.stability.complete(me, own, &self.meta.roster);
-        let told = self.forgetting.known.get(me);
-        if told.is_none_or(|published| now.is_steps_ahead_of(&published.vector)) {
-            self.forgetting.publish_at = self.forgetting.publish_at.min(env.now.mono);
-        }
+        self.publish_early(env);
     }
 
-    /// ... with a member that is not behind, or one of a cluster in which all are.
-    fn completed(&mut self, session: &Session) {
+    /// ... with a member that is not behind, or one of a cluster in which all are. It held what this node did at `held`.
+    fn completed(&mut self, session: &Session, held: Hlc) {
         let was = (self.meta.caught_up, self.meta.stability.unproven);
-        let proves = !self.knows_only_me(session.peer());
-        let behind = self.meta.stability.completed(self.meta.node, &self.meta.roster, proves);
+        let knows_more = !session.peer_unproven() || self.all_unproven();
+        let proves = knows_more && !self.knows_only_me(session.peer());
+        let behind = self.meta.stability.completed(self.meta.node, &self.meta.roster, proves, held);
         if behind == self.meta.caught_up {
             self.meta.caught_up = !behind;
             self.schedule.set_needed(behind);

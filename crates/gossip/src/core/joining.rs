@@ -73,7 +73,6 @@ impl Core {
         match admit(&mut self.meta.roster, self.meta.node, at, request) {
             Ok(change) => {
                 if change.any() {
-                    self.note_admitted(request.node);
                     self.roster_changed(&before, env);
                 }
                 self.joined()

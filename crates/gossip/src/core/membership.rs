@@ -203,9 +203,11 @@ impl Core {
             return;
         }
         let (me, watermark) = (self.meta.node, self.meta.stability.watermark);
+        // Of two adds of one node the earlier stands: it may be the other one that this node has not heard of.
         let is_late = |id: &NodeId| {
-            let add = self.meta.roster.added(*id).filter(|_| *id != me && before.added(*id).is_none());
-            add.is_some_and(|add| add.at <= watermark)
+            let was_late = before.added(*id).is_some_and(|add| add.at <= watermark);
+            let is_late = self.meta.roster.added(*id).is_some_and(|add| add.at <= watermark);
+            *id != me && is_late && !was_late
         };
         let late: Vec<NodeId> = self.meta.roster.members().filter(is_late).collect();
         let by_me = |id: &&NodeId| self.meta.roster.added(**id).is_some_and(|add| add.sponsor == me);
@@ -241,6 +243,7 @@ impl Core {
         let me = self.meta.node;
         self.live.take();
         self.contacts.take();
+        self.names.take();
         self.meta.promises.release(&self.meta.roster);
         let version = self.version_of(&self.meta.roster);
         if self.forgetting.version != version {

@@ -153,6 +153,8 @@ pub struct Core {
     live: OnceLock<Arc<[NodeId]>>,
     /// The version of the roster's contacts, once it was needed.
     contacts: OnceLock<RosterVersion>,
+    /// What the members are called, in the order in which they are shown.
+    names: OnceLock<Vec<(NodeId, String)>>,
     sessions: BTreeMap<SessionId, Session>,
     schedule: Schedule,
     /// The store's last write when it was looked at last.
@@ -215,6 +217,7 @@ impl Core {
             peers: BTreeMap::new(),
             live: OnceLock::new(),
             contacts: OnceLock::new(),
+            names: OnceLock::new(),
             sessions: BTreeMap::new(),
             schedule,
             noted: env.store.counted(),

@@ -9,12 +9,12 @@ use storage::Marks;
 use super::{Action, Core, Env, Op};
 use crate::rules::Rule;
 use crate::session::Stability;
-use crate::stability::{Published, SAID_COMPONENTS_MAX, STEP_MS, Said, Vector};
+use crate::stability::{Own, Places, Published, SAID_MAX, STEP_MS, Said, SaidVector, Vector, step};
 
 /// Without a reservation for the clock nothing is published; it is tried again after this time.
 const TRIED_AGAIN: Duration = Duration::from_secs(1);
-/// With more members than that the watermark is reckoned no more often than this node publishes.
-const RECKONED_AT_ONCE_MAX: usize = 64;
+/// With more members than that this node publishes at its own pace only, and reckons the watermark no more often.
+const AT_ONCE_MAX: usize = 64;
 
 impl Core {
     /// The own component rises to a new time once all that was written until then is durable.
@@ -34,6 +34,7 @@ impl Core {
         // After the time was taken: a write with an earlier one is in the store, or holds up this answer.
         let seq = env.store.written();
         let op = self.op(Op::Publish(at));
+        self.forgetting.publishing = Some(op);
         self.out.push_back(Action::AwaitDurable { op, seq });
     }
 
@@ -44,12 +45,34 @@ impl Core {
         let (me, kept) = (self.meta.node, &self.meta.stability);
         let (at, roster) = (kept.published, self.forgetting.version);
         let vector = kept.complete(me, at, &self.meta.roster);
-        let said = Published { at: vector.get(me), roster, adopted: Hlc::ZERO, vector };
-        self.forgetting.known.take(me, said);
+        let own = Own { roster, adopted: Hlc::ZERO, unproven: true };
+        let said = Published::new(me, own, &vector, &self.forgetting.known);
+        self.forgetting.known.take(me, said, me);
+    }
+
+    fn own(&self) -> Own {
+        let kept = &self.meta.stability;
+        Own { roster: self.forgetting.version, adopted: kept.adopted, unproven: kept.unproven.is_some() }
+    }
+
+    /// Publishes before the time comes, where the watermark could rise by it: in a small cluster.
+    pub(super) fn publish_early(&mut self, env: Env<'_>) {
+        let (me, kept) = (self.meta.node, &self.meta.stability);
+        if self.forgetting.members.len() > AT_ONCE_MAX || self.forgetting.publishing.is_some() {
+            return;
+        }
+        let vector = kept.complete(me, kept.published, &self.meta.roster);
+        let now = Published::new(me, self.own(), &vector, &self.forgetting.known);
+        let said = self.forgetting.known.get(me);
+        let is_news = |said: &Published| step(now.least) > step(said.least) || now.meets != said.meets;
+        if said.is_none_or(is_news) {
+            self.forgetting.publish_at = self.forgetting.publish_at.min(env.now.mono);
+        }
     }
 
     /// All that this node held at this time is durable.
     pub(super) fn published(&mut self, at: Hlc) {
+        self.forgetting.publishing = None;
         let (me, kept) = (self.meta.node, &mut self.meta.stability);
         // Of an adoption since then nothing was said: it publishes by itself.
         if at < kept.adopted || at <= kept.published || self.forgetting.adoption_due {
@@ -57,61 +80,51 @@ impl Core {
         }
         kept.published = at;
         let vector = kept.complete(me, at, &self.meta.roster);
-        let (roster, adopted) = (self.forgetting.version, kept.adopted);
-        self.forgetting.known.take(me, Published { at, roster, adopted, vector });
+        let said = Published::new(me, self.own(), &vector, &self.forgetting.known);
+        self.forgetting.known.take(me, said, me);
         self.forgetting.reckon = true;
         self.persist();
     }
 
-    /// What an opening says, for this peer.
-    pub(super) fn said_to(&mut self, peer: NodeId) -> Stability {
-        let version = self.forgetting.version;
-        // Where there is not room for all, none comes first always.
-        let from = NodeId(self.rng.random());
-        let known = &self.forgetting.known;
-        let own = known.get(self.meta.node).filter(|published| published.roster == version);
-        let published = own.map_or(Hlc::ZERO, |published| published.at);
-        let told = self.forgetting.told.entry(peer).or_default();
-        let mut said: Vec<Said> = Vec::new();
-        let mut left = SAID_COMPONENTS_MAX;
-        // This node's own first: the peer cannot do without it.
-        let me = self.meta.node;
-        let own = known.get(me).map(|published| (me, published));
-        let order = own.into_iter().chain(known.iter_from(from).filter(|(of, _)| *of != me));
-        for (of, published) in order {
-            if of == peer || told.get(&of).is_some_and(|at| *at >= published.at) {
-                continue;
-            }
-            let Some(form) = Said::of(&self.meta.roster, version, of, published) else { continue };
-            if form.components() > left {
-                break;
-            }
-            left -= form.components();
-            told.insert(of, published.at);
-            said.push(form);
-        }
-        let Marks { watermark, horizon } = self.meta.stability.marks();
-        Stability { watermark, horizon, all_behind: self.all_behind(), published, said }
+    fn places(&self) -> Places<'_> {
+        Places { members: &self.forgetting.members, version: self.forgetting.version }
     }
 
-    /// What a peer of the same roster says in its opening. Gives the vector that it had published before it froze its
-    /// view, if that is known.
-    pub(super) fn heard_said(&mut self, peer: NodeId, stability: &Stability) -> Option<Vector> {
-        let version = self.forgetting.version;
-        for said in &stability.said {
-            let Some((of, published)) = said.hear(&self.meta.roster, version) else { continue };
-            if of == self.meta.node {
-                continue;
-            }
-            let told = self.forgetting.told.entry(peer).or_default().entry(of).or_default();
-            *told = published.at.max(*told);
-            // In a large cluster what is heard is reckoned with when this node publishes.
-            let soon = self.meta.roster.len() <= RECKONED_AT_ONCE_MAX;
-            self.forgetting.reckon |= self.forgetting.known.take(of, published) && soon;
+    /// What an opening says, for this peer. The vector is as of now: what it says is durable here.
+    pub(super) fn said_to(&mut self, peer: NodeId) -> Stability {
+        let (me, kept) = (self.meta.node, &self.meta.stability);
+        let own = self.forgetting.known.get(me).filter(|own| own.roster == self.forgetting.version);
+        let published = own.map_or(Hlc::ZERO, |own| own.at);
+        let vector = own.map(|_| {
+            let vector = kept.complete(me, published, &self.meta.roster);
+            SaidVector::of(self.places(), published, &vector)
+        });
+        let told = self.forgetting.told.get(&peer).copied().unwrap_or_default();
+        let around = NodeId(self.rng.random());
+        let (news, is_all) = self.forgetting.known.news((told, peer), SAID_MAX, around);
+        let form = |(of, known)| Said::of(self.places(), published, of, known);
+        let said = news.into_iter().filter_map(form).collect();
+        if is_all {
+            self.forgetting.told.insert(peer, self.forgetting.known.learned());
         }
-        let theirs = self.forgetting.known.get(peer)?;
-        let same = theirs.at == stability.published && theirs.roster == version;
-        same.then(|| theirs.vector.clone())
+        let Marks { watermark, horizon } = self.meta.stability.marks();
+        let unproven = self.meta.stability.unproven.is_some();
+        Stability { watermark, horizon, all_behind: self.all_behind(), unproven, published, vector, said }
+    }
+
+    /// What a peer of the same roster says in its opening. Gives its vector, if it says one.
+    pub(super) fn heard_said(&mut self, peer: NodeId, stability: &Stability) -> Option<Vector> {
+        let base = stability.published;
+        let soon = self.forgetting.members.len() <= AT_ONCE_MAX;
+        for said in &stability.said {
+            let Some((of, published)) = said.hear(self.places(), base) else { continue };
+            if of != self.meta.node {
+                // In a large cluster what is heard is reckoned with when this node publishes.
+                self.forgetting.reckon |= self.forgetting.known.take(of, published, peer) && soon;
+            }
+        }
+        let vector = stability.vector.as_ref().and_then(|said| said.hear(self.places(), base));
+        vector.filter(|vector| vector.get(peer) == base)
     }
 
     /// What was said to this peer may have been lost, or it may have forgotten it.

@@ -162,6 +162,8 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 
 /// In a large cluster people are shown what is new this often, unless it changes who is answered.
 const LARGE_PUBLISHED_EVERY: Duration = Duration::from_secs(1);
+/// ... for so many members; the more there are, the rarer, so that it takes the same share of a node's time.
+const LARGE_PUBLISHED: u32 = 256;
 
 impl Core {
     /// Whether people are to see something else now than before. To say it of a thousand members takes its time.
@@ -169,7 +171,7 @@ impl Core {
         let serving = self.serving();
         let at_once = self.shown.as_ref() != Some(&serving) || !self.is_large();
         let due = if self.changed {
-            at_once || now >= self.published + LARGE_PUBLISHED_EVERY
+            at_once || now >= self.published + self.published_every()
         } else {
             self.progress && now >= self.published + PUBLISH_EVERY && at_once
         };
@@ -182,13 +184,21 @@ impl Core {
     /// When there is something to show that was put off.
     pub(super) fn publishes_at(&self) -> Option<Duration> {
         let progress = self.progress.then_some(self.published + PUBLISH_EVERY);
-        self.changed.then_some(self.published + LARGE_PUBLISHED_EVERY).or(progress)
+        self.changed.then(|| self.published + self.published_every()).or(progress)
+    }
+
+    fn published_every(&self) -> Duration {
+        let members = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
+        LARGE_PUBLISHED_EVERY * members.max(LARGE_PUBLISHED) / LARGE_PUBLISHED
     }
 
     pub(super) fn status(&self, now: Duration) -> Status {
-        let named = self.meta.roster.shown_names().into_iter();
-        let mut members: Vec<MemberStatus> = named.map(|(id, name)| self.member(id, name)).collect();
-        members.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
+        let named = self.names.get_or_init(|| {
+            let mut named = self.meta.roster.shown_names();
+            named.sort_by(|(a, one), (b, other)| (one, a).cmp(&(other, b)));
+            named
+        });
+        let members = named.iter().map(|(id, name)| self.member(*id, name.clone())).collect();
         Status {
             cluster: self.meta.cluster,
             node: self.meta.node,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use storage::Marks;
 
 use crate::roster::{Roster, RosterVersion};
-use crate::stability::{Said, in_steps};
+use crate::stability::{Said, SaidVector, in_steps};
 
 /// Which session a frame belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -96,9 +96,13 @@ pub struct Stability {
     pub horizon: Hlc,
     /// Whether the sender knows every member to be behind, itself too.
     pub all_behind: bool,
-    /// What the sender had last published before it froze its view: its vector is merged if the session completes.
-    /// [`Hlc::ZERO`] for nothing.
+    /// Whether the sender's disk may be an old one: no session has shown otherwise since its start.
+    pub unproven: bool,
+    /// What the sender had last published: its own component, and the time beside which all the others here are told.
     pub published: Hlc,
+    /// The sender's vector, read before it froze its view: merged if the session completes. None before it has published
+    /// anything under this roster.
+    pub vector: Option<SaidVector>,
     /// Publications that the receiver may not know, of any member.
     pub said: Vec<Said>,
 }

@@ -99,6 +99,7 @@ pub struct Session {
     flushed: bool,
     peer_done: Option<PeerDone>,
     peer_behind: bool,
+    peer_unproven: bool,
     /// Whether this side said that it is behind, and what it said of watermark and publications.
     behind: bool,
     roster: RosterVersion,
@@ -201,6 +202,7 @@ impl Session {
             flushed: false,
             peer_done: None,
             peer_behind: false,
+            peer_unproven: false,
             behind: begin.behind,
             roster: begin.roster,
             stability: begin.stability,
@@ -268,6 +270,11 @@ impl Session {
         self.peer_behind
     }
 
+    /// Whether the other side has said that its disk may be an old one.
+    pub fn peer_unproven(&self) -> bool {
+        self.peer_unproven
+    }
+
     /// The roster under which it was opened.
     pub fn roster(&self) -> RosterVersion {
         self.roster
@@ -294,6 +301,7 @@ impl Session {
             return Err(Failure::Protocol("a watermark or a horizon that was not agreed on"));
         }
         self.peer_behind = peer_behind;
+        self.peer_unproven = theirs.unproven;
         let all_behind = self.stability.all_behind && theirs.all_behind;
         let mut terms = Terms::of(self.behind, peer_behind, all_behind);
         if terms == Terms::NoAuthority && !self.rules.hold(Rule::H28) {

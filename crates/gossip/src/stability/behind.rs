@@ -35,7 +35,7 @@ impl Kept {
     /// The least component of this node's vector. From a start until one completed session the own one is what the
     /// disk says was last published, not what the clock says: the clock knows nothing of a restored disk (H25).
     pub fn stable(&self, me: NodeId, roster: &Roster) -> Hlc {
-        let own = self.unproven.unwrap_or(self.published).min(self.published);
+        let own = self.unproven.unwrap_or(self.published);
         self.complete(me, own, roster).least()
     }
 
@@ -49,10 +49,12 @@ impl Kept {
 
     /// A session with an authority, or one of a cluster in which everyone is behind, was completed, and its vector was
     /// merged. Says whether the node is behind still. `proves` says whether the other side knows more of the cluster than
-    /// this node's disk does: else that may be an old one still.
-    pub fn completed(&mut self, me: NodeId, roster: &Roster, proves: bool) -> bool {
+    /// this node's disk does: else that may be an old one still, and has what the other side held of this node at least,
+    /// up to `held`.
+    pub fn completed(&mut self, me: NodeId, roster: &Roster, proves: bool, held: Hlc) -> bool {
+        self.unproven = self.unproven.map(|unproven| unproven.max(held));
         if proves {
-            self.unproven = None;
+            self.is_proven();
         }
         if self.holds_too_little(me, roster) {
             self.behind.get_or_insert(Cause::Restored);

@@ -9,7 +9,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `vector` | the summary vector, and steps of time |
-//! | `published` | what members publish of themselves, and its form on the wire |
+//! | `published` | what members publish of themselves |
+//! | `said`, `packed` | the form of that, and of vectors, on the wire |
 //! | `watermark` | the watermark, and whom it waits for |
 //! | `horizon` | the expiry horizon |
 //! | `behind` | whether a node holds less than it should |
@@ -20,6 +21,7 @@ mod horizon;
 mod judge;
 mod packed;
 mod published;
+mod said;
 #[cfg(test)]
 mod tests;
 mod vector;
@@ -34,7 +36,8 @@ use crate::rules::{Rule, Rules};
 pub use behind::Cause;
 pub use horizon::{Elapsed, majority};
 pub use judge::{Judge, Judged, Ruling, Terms, rumor, split, take_out, without};
-pub use published::{Publications, Published, SAID_COMPONENTS_MAX, Said};
+pub use published::{Adoptions, Own, Publications, Published};
+pub use said::{Places, SAID_MAX, Said, SaidVector};
 pub use vector::{STEP_MS, Vector, in_steps, step};
 pub use watermark::{Reckoned, Waits, reckon};
 
@@ -53,6 +56,9 @@ pub struct Kept {
     pub published: Hlc,
     /// From a start until one completed session: the own component as the disk said that it was last published (H25).
     pub unproven: Option<Hlc>,
+    /// Since the start of which life the disk may be one from when this node was alone (H32): whom it has let in since then
+    /// knows no more of the cluster. None once a session has shown otherwise.
+    pub alone: Option<Hlc>,
     /// Why the node is behind, if it is.
     pub behind: Option<Cause>,
     /// When this node last took data from a member that was leaving, milliseconds since 1970 by its own clock; 0: never.
@@ -71,6 +77,14 @@ impl Kept {
     pub fn begin_life(&mut self, at: Hlc) {
         self.adopted = self.adopted.max(at);
         self.unproven.get_or_insert(self.published);
+    }
+
+    /// The disk is not an old one, as far as anybody can tell.
+    pub fn is_proven(&mut self) {
+        // Above the watermark the clock goes on from what this disk has published.
+        let proven = self.unproven.take().unwrap_or_default().min(self.watermark);
+        self.published = self.published.max(proven);
+        self.alone = None;
     }
 
     /// Records were found lost: nothing is claimed any more of what others held (H17), and the node is behind (H30).

@@ -40,16 +40,38 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<i64>
     Ok(distances)
 }
 
+/// A distance by itself: in milliseconds, and the difference of the counters.
+pub(super) mod one {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::COUNTER_BITS;
+
+    /// The distance, packed.
+    pub(in crate::stability) fn serialize<S: Serializer>(distance: &i64, to: S) -> Result<S::Ok, S::Error> {
+        let counter = distance.cast_unsigned() & u64::from(u16::MAX);
+        (distance >> COUNTER_BITS, counter).serialize(to)
+    }
+
+    /// The distance of a packed one.
+    pub(in crate::stability) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+        let (millis, counter) = <(i64, u16)>::deserialize(from)?;
+        Ok((millis << COUNTER_BITS) | i64::from(counter))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use model::{Hlc, NodeId};
     use proptest::prelude::*;
 
     use crate::roster::{Add, Roster};
-    use crate::stability::{Published, Said};
+    use crate::stability::{Own, Places, Publications, Published, Said, SaidVector};
 
     #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
     struct Form(#[serde(with = "super")] Vec<i64>);
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct One(#[serde(with = "super::one")] i64);
 
     fn bytes(form: &impl serde::Serialize) -> Vec<u8> {
         bincode::serde::encode_to_vec(form, bincode::config::standard()).unwrap()
@@ -67,6 +89,10 @@ mod tests {
         ) {
             let distances = wide.into_iter().chain(millis.into_iter().map(|millis| millis << 16));
             let form = Form(distances.collect());
+            for distance in &form.0 {
+                let (one, _) = bincode::serde::decode_from_slice(&bytes(&One(*distance)), bincode::config::standard()).unwrap();
+                prop_assert_eq!(One(*distance), one);
+            }
             prop_assert_eq!(read(&bytes(&form)), Some(form));
         }
 
@@ -83,8 +109,9 @@ mod tests {
         assert!(read(&bytes(&vec![3_u64, 7])).is_some());
     }
 
-    /// Of a cluster of so many members, where each of the others was last heard of up to a minute ago.
-    fn cost(members: u64) -> usize {
+    /// Of a cluster of so many members, where each of the others was last heard of up to a minute ago: a publication, told
+    /// by another member, and a vector.
+    fn costs(members: u64) -> (usize, usize) {
         let (start, now) = (1_700_000_000_000, 1_700_000_600_000);
         let mut roster = Roster::default();
         for id in 1..=members {
@@ -92,22 +119,30 @@ mod tests {
             let add = Add { at: Hlc::new(start + id, 0), sponsor: NodeId(1), name };
             roster.add(NodeId(id), add).unwrap();
         }
+        let ids: Vec<NodeId> = roster.members().collect();
+        let places = Places { members: &ids, version: roster.version() };
         // Members publish at a step, each some milliseconds behind it by its clock.
-        let ago = |id: u64| if id == 1 { 0 } else { id % 6 * 10_000 + id * 7 % 40 };
-        let vector = (1..=members).map(|id| (NodeId(id), Hlc::new(now - ago(id), 0))).collect();
-        let (roster_version, adopted) = (roster.version(), Hlc::new(start + 5_000, 0));
-        let published = Published { at: Hlc::new(now, 0), roster: roster_version, adopted, vector };
-        let said = Said::of(&roster, roster_version, NodeId(1), &published).unwrap();
-        bytes(&said).len()
+        let ago = |id: u64| if id == members { 0 } else { id % 6 * 10_000 + id * 7 % 40 };
+        let vector = ids.iter().map(|id| (*id, Hlc::new(now - ago(id.0), 0))).collect();
+        let of = NodeId(members);
+        let own = Own { roster: places.version, adopted: Hlc::new(start + 5_000, 0), unproven: false };
+        let mut published = Published::new(of, own, &vector, &Publications::default());
+        published.meets = crate::stability::Adoptions::of([]);
+        let base = Hlc::new(now - 8_500, 0);
+        let said = Said::of(places, base, of, &published).unwrap();
+        (bytes(&said).len(), bytes(&SaidVector::of(places, published.at, &vector)).len())
     }
 
     #[test]
-    fn the_cost_of_a_publication() {
-        let table = [3, 100, 1_000].map(|members| format!("{members} members: {} bytes", cost(members)));
+    fn the_cost_of_a_publication_and_of_a_vector() {
+        let table = [3, 100, 1_000].map(|members| {
+            let (said, vector) = costs(members);
+            format!("{members} members: {said} bytes, vector {vector} bytes")
+        });
         insta::assert_snapshot!(table.join("\n"), @r"
-        3 members: 31 bytes
-        100 members: 420 bytes
-        1000 members: 4022 bytes
+        3 members: 26 bytes, vector 10 bytes
+        100 members: 28 bytes, vector 399 bytes
+        1000 members: 30 bytes, vector 4001 bytes
         ");
     }
 }

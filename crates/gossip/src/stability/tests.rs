@@ -34,8 +34,29 @@ fn vector(components: &[(u64, u64)]) -> Vector {
     components.iter().map(|(member, seconds)| (id(*member), at(*seconds))).collect()
 }
 
-fn published(roster: &Roster, adopted: u64, own: u64, components: &[(u64, u64)]) -> Published {
-    Published { at: at(own), roster: roster.version(), adopted: at(adopted), vector: vector(components) }
+/// What a member has to say of itself.
+#[derive(Clone)]
+struct Member {
+    own: Own,
+    vector: Vector,
+}
+
+fn member(roster: &Roster, adopted: u64, components: &[(u64, u64)]) -> Member {
+    let own = Own { roster: roster.version(), adopted: at(adopted), unproven: false };
+    Member { own, vector: vector(components) }
+}
+
+/// What these members publish, where each has heard of all.
+fn known(of: &[(u64, Member)]) -> Publications {
+    let mut before = Publications::default();
+    for _ in 0..2 {
+        let mut known = Publications::default();
+        for (n, Member { own, vector }) in of {
+            known.take(id(*n), Published::new(id(*n), *own, vector, &before), id(*n));
+        }
+        before = known;
+    }
+    before
 }
 
 /// An entry of these siblings, each seen by all later ones or concurrent to them; the context covers `seen` too.
@@ -74,64 +95,127 @@ fn components_begin_with_the_add_and_only_rise() {
     assert_eq!(complete.least(), Hlc::new(3, 0));
 }
 
+/// Another sponsor has let member 3 in before, and the earlier add stands once rosters have merged: a component that comes
+/// from the later one alone must not stay.
+#[test]
+fn the_time_of_an_add_is_no_claim() {
+    let mut roster = roster(2);
+    let add = |seconds| Add { at: at(seconds), sponsor: id(1), name: "n3".into() };
+    roster.add(id(3), add(30)).unwrap();
+    let theirs = Vector::default().complete(id(2), at(40), &roster);
+    assert_eq!(theirs.get(id(3)), at(30), "H11");
+    let mut own = Vector::default();
+    own.merge(&theirs, &roster);
+    assert_eq!((own.get(id(2)), own.get(id(3))), (at(40), Hlc::ZERO));
+    own.merge(&vector(&[(3, 31)]), &roster);
+    assert_eq!(own.get(id(3)), at(31));
+}
+
 #[test]
 fn the_later_publication_stands() {
     let roster = roster(2);
     let mut known = Publications::default();
-    assert!(known.take(id(1), published(&roster, 10, 20, &[(1, 20), (2, 5)])));
-    assert!(!known.take(id(1), published(&roster, 10, 20, &[(1, 20), (2, 9)])));
-    assert!(known.take(id(1), published(&roster, 30, 40, &[(1, 40), (2, 5)])));
+    let mut take = |adopted, components: &[(u64, u64)]| {
+        let Member { own, vector } = member(&roster, adopted, components);
+        let published = Published::new(id(1), own, &vector, &known);
+        known.take(id(1), published, id(1))
+    };
+    assert!(take(10, &[(1, 20), (2, 5)]));
+    assert!(!take(10, &[(1, 20), (2, 9)]));
+    assert!(take(30, &[(1, 40), (2, 5)]));
     assert_eq!(known.get(id(1)).unwrap().adopted, at(30));
+}
+
+fn members(roster: &Roster) -> Vec<NodeId> {
+    roster.members().collect()
 }
 
 #[test]
 fn what_is_said_is_heard_under_the_same_roster_and_no_other() {
     let (three, four) = (roster(3), roster(4));
-    let of = published(&three, 35, 40, &[(1, 30), (2, 40), (3, 1_000_000)]);
-    let said = Said::of(&three, three.version(), id(2), &of).unwrap();
-    assert_eq!(said.hear(&three, three.version()), Some((id(2), of.clone())));
-    assert_eq!(said.hear(&four, four.version()), None);
-    assert_eq!(Said::of(&four, four.version(), id(2), &of), None);
-    let stranger = Said::of(&three, three.version(), id(9), &of);
-    assert_eq!(stranger, None);
-    // An own component that is not the time itself, an adoption in the time to come.
-    let wrong = published(&three, 35, 40, &[(1, 30), (2, 41), (3, 1)]);
-    assert_eq!(Said::of(&three, three.version(), id(2), &wrong).unwrap().hear(&three, three.version()), None);
-    let wrong = published(&three, 45, 40, &[(1, 30), (2, 40), (3, 1)]);
-    assert_eq!(Said::of(&three, three.version(), id(2), &wrong).unwrap().hear(&three, three.version()), None);
+    let (ids, more) = (members(&three), members(&four));
+    let places = Places { members: &ids, version: three.version() };
+    let other = Places { members: &more, version: four.version() };
+    let of = Member {
+        own: Own { unproven: true, ..member(&three, 35, &[]).own },
+        ..member(&three, 35, &[(1, 30), (2, 40), (3, 1)])
+    };
+    let of = Published {
+        meets: Adoptions::of([]),
+        ..Published::new(id(2), of.own, &of.vector, &Publications::default())
+    };
+    assert_eq!((of.at, of.least, of.least_of), (at(40), at(1), id(3)));
+    for base in [at(40), at(1_000), Hlc::ZERO] {
+        let said = Said::of(places, base, id(2), &of).unwrap();
+        assert_eq!(said.hear(places, base), Some((id(2), of.clone())));
+    }
+    assert_eq!(Said::of(other, at(40), id(2), &of), None);
+    assert_eq!(Said::of(places, at(40), id(9), &of), None, "a stranger");
+    // Places that nobody has, an adoption and a component in the time to come.
+    let said = Said::of(other, at(40), id(4), &Published { roster: four.version(), ..of.clone() }).unwrap();
+    assert_eq!(said.hear(places, at(40)), None);
+    for wrong in [Published { adopted: at(45), ..of.clone() }, Published { least: at(45), ..of.clone() }] {
+        assert_eq!(Said::of(places, at(40), id(2), &wrong).unwrap().hear(places, at(40)), None);
+    }
+    let vector = vector(&[(1, 30), (2, 40), (3, 1_000_000)]);
+    let said = SaidVector::of(places, at(40), &vector);
+    assert_eq!(said.hear(places, at(40)), Some(vector));
+    assert_eq!(said.hear(other, at(40)), None);
 }
 
-fn known(of: &[(u64, Published)]) -> Publications {
+/// An opening tells what is new to a peer; where that is too much the newest, and of all a part.
+#[test]
+fn an_opening_tells_what_is_new_and_in_time_all() {
+    let roster = roster(30);
     let mut known = Publications::default();
-    for (member, published) in of {
-        known.take(id(*member), published.clone());
-    }
-    known
+    let publish = |known: &mut Publications, of: u64, now: u64, from: u64| {
+        let Member { own, vector } = member(&roster, 1, &[(of, now)]);
+        assert!(known.take(id(of), Published::new(id(of), own, &vector, &Publications::default()), id(from)));
+    };
+    (1..=30).for_each(|of| publish(&mut known, of, 10, of % 2));
+    let told = |known: &Publications, learned, peer, max, from| {
+        let (news, all) = known.news((learned, id(peer)), max, id(from));
+        (news.into_iter().map(|(of, _)| of.0).collect::<Vec<_>>(), all)
+    };
+    let (all, is_all) = told(&known, 0, 99, 30, 1);
+    assert_eq!((all.len(), all.first(), is_all), (30, Some(&30), true), "the latest first");
+    assert_eq!(told(&known, 0, 1, 30, 1).0.len(), 15, "not what the peer itself told, nor of it");
+    assert_eq!(told(&known, known.learned(), 99, 30, 1), (Vec::new(), true));
+    let before = known.learned();
+    publish(&mut known, 7, 20, 7);
+    assert_eq!(told(&known, before, 99, 30, 1), (vec![7], true));
+    assert_eq!(told(&known, 0, 99, 6, 28), (vec![7, 30, 29, 28, 1, 2], false));
+    let mut heard: std::collections::BTreeSet<u64> = std::collections::BTreeSet::new();
+    (1..=30).for_each(|from| heard.extend(told(&known, 0, 99, 6, from).0));
+    assert_eq!(heard.len(), 30, "nobody is left out for ever");
 }
 
 #[test]
 fn the_watermark_is_the_least_component_of_all() {
     let roster = roster(3);
     let full = [
-        (1, published(&roster, 5, 95, &[(1, 95), (2, 80), (3, 70)])),
-        (2, published(&roster, 6, 91, &[(1, 90), (2, 91), (3, 66)])),
-        (3, published(&roster, 7, 99, &[(1, 71), (2, 72), (3, 99)])),
+        (1, member(&roster, 5, &[(1, 95), (2, 80), (3, 70)])),
+        (2, member(&roster, 6, &[(1, 90), (2, 91), (3, 66)])),
+        (3, member(&roster, 7, &[(1, 71), (2, 72), (3, 99)])),
     ];
     let own = Vector::default();
     let reckoned = reckon(&roster, roster.version(), &known(&full), &own);
     assert_eq!(reckoned.watermark, Some(at(60)));
     assert_eq!(reckoned.waits, Some(Waits { member: id(2), since: at(66) }), "2 has not met 3 since");
     let silent = reckon(&roster, roster.version(), &known(&full[..2]), &vector(&[(3, 66)]));
-    assert_eq!(silent, Reckoned { watermark: None, waits: Some(Waits { member: id(3), since: at(66) }) });
+    assert_eq!(
+        silent,
+        Reckoned { watermark: None, unmet: None, waits: Some(Waits { member: id(3), since: at(66) }) }
+    );
 }
 
 #[test]
 fn a_member_that_is_down_is_the_one_that_is_waited_for() {
     let roster = roster(3);
     let full = [
-        (1, published(&roster, 5, 950, &[(1, 950), (2, 940), (3, 70)])),
-        (2, published(&roster, 6, 950, &[(1, 940), (2, 950), (3, 66)])),
-        (3, published(&roster, 7, 73, &[(1, 71), (2, 72), (3, 73)])),
+        (1, member(&roster, 5, &[(1, 950), (2, 940), (3, 70)])),
+        (2, member(&roster, 6, &[(1, 940), (2, 950), (3, 66)])),
+        (3, member(&roster, 7, &[(1, 71), (2, 72), (3, 73)])),
     ];
     let reckoned = reckon(&roster, roster.version(), &known(&full), &Vector::default());
     assert_eq!(reckoned.waits.unwrap().member, id(3));
@@ -143,9 +227,9 @@ fn a_member_that_is_down_is_the_one_that_is_waited_for() {
 fn all_must_have_published_under_one_roster() {
     let (two, three) = (roster(2), roster(3));
     let mixed = [
-        (1, published(&three, 5, 95, &[(1, 95), (2, 80), (3, 70)])),
-        (2, published(&two, 6, 91, &[(1, 90), (2, 91)])),
-        (3, published(&three, 7, 99, &[(1, 71), (2, 72), (3, 99)])),
+        (1, member(&three, 5, &[(1, 95), (2, 80), (3, 70)])),
+        (2, member(&two, 6, &[(1, 90), (2, 91)])),
+        (3, member(&three, 7, &[(1, 71), (2, 72), (3, 99)])),
     ];
     let reckoned = reckon(&three, three.version(), &known(&mixed), &Vector::default());
     assert_eq!((reckoned.watermark, reckoned.waits.unwrap().member), (None, id(2)));
@@ -158,10 +242,8 @@ fn all_must_have_published_under_one_roster() {
 fn the_watermark_counts_once_all_have_exchanged_whole_states_since_the_last_adoption() {
     let mut roster = roster(3);
     roster.remove(id(3), Removal { at: at(65), by: id(1) }).unwrap();
-    let mut of = [
-        (1, published(&roster, 70, 95, &[(1, 95), (2, 74)])),
-        (2, published(&roster, 75, 91, &[(1, 90), (2, 91)])),
-    ];
+    let mut of =
+        [(1, member(&roster, 70, &[(1, 95), (2, 74)])), (2, member(&roster, 75, &[(1, 90), (2, 91)]))];
     assert_eq!(reckon(&roster, roster.version(), &known(&of), &Vector::default()).watermark, None);
     of[0].1.vector = vector(&[(1, 95), (2, 75)]);
     assert_eq!(reckon(&roster, roster.version(), &known(&of), &Vector::default()).watermark, Some(at(70)));
@@ -173,15 +255,15 @@ fn the_watermark_counts_once_all_have_exchanged_whole_states_since_the_last_adop
 fn a_fast_clock_does_not_stand_for_a_meeting() {
     let roster = roster(3);
     let mut of = [
-        (1, published(&roster, 5, 100, &[(1, 100), (2, 1_140), (3, 85)])),
-        (2, published(&roster, 1_000, 1_150, &[(1, 100), (2, 1_150), (3, 100)])),
-        (3, published(&roster, 90, 100, &[(1, 100), (2, 1_140), (3, 100)])),
+        (1, member(&roster, 5, &[(1, 100), (2, 1_140), (3, 85)])),
+        (2, member(&roster, 1_000, &[(1, 100), (2, 1_150), (3, 100)])),
+        (3, member(&roster, 90, &[(1, 100), (2, 1_140), (3, 100)])),
     ];
     assert_eq!(reckon(&roster, roster.version(), &known(&of), &Vector::default()).watermark, None);
     of[0].1.vector = vector(&[(1, 100), (2, 1_140), (3, 90)]);
     assert_eq!(reckon(&roster, roster.version(), &known(&of), &Vector::default()).watermark, Some(at(90)));
     // B lost a record and lives on: what the others hold of its time before does not count.
-    of[1].1.adopted = at(1_145);
+    of[1].1.own.adopted = at(1_145);
     assert_eq!(reckon(&roster, roster.version(), &known(&of), &Vector::default()).watermark, None);
 }
 
@@ -230,7 +312,7 @@ fn a_restored_disk_is_not_believed_by_what_the_clock_says() {
     // Another life before any session has completed: still what the disk said at first.
     restored.begin_life(at(600));
     assert!(restored.holds_too_little(id(2), &roster));
-    assert!(!restored.completed(id(2), &roster, true));
+    assert!(!restored.completed(id(2), &roster, true, Hlc::ZERO));
     assert_eq!((restored.unproven, restored.behind), (None, None));
 }
 
@@ -242,9 +324,9 @@ fn lost_records_put_a_node_behind_its_own_watermark() {
     assert!(!own.holds_too_little(id(2), &roster));
     own.lost_records(Rules::default());
     assert!(own.holds_too_little(id(2), &roster));
-    assert!(own.completed(id(2), &roster, true), "a session that brought no vector is not enough");
+    assert!(own.completed(id(2), &roster, true, Hlc::ZERO), "a session that brought no vector is not enough");
     own.vector.merge(&vector(&[(1, 480), (3, 490)]), &roster);
-    assert!(!own.completed(id(2), &roster, true));
+    assert!(!own.completed(id(2), &roster, true, Hlc::ZERO));
 }
 
 #[test]
@@ -369,14 +451,31 @@ fn what_was_held_of_times_that_come_again_is_forgotten() {
     kept.life_began(id(2), at(50));
     assert_eq!(kept.vector.get(id(2)), at(60), "what everybody knows stays so: this node is not behind");
     let mut known = Publications::default();
-    let of = |at_ms, roster| Published {
-        at: at(at_ms),
-        roster: RosterVersion([roster; 16]),
-        adopted: at(1),
-        vector: vector(&[]),
+    let of = |seconds, roster| {
+        let own = Own { roster: RosterVersion([roster; 16]), adopted: at(1), unproven: false };
+        Published::new(id(2), own, &vector(&[(2, seconds)]), &Publications::default())
     };
-    assert!(known.take(id(2), of(125, 1)) && !known.take(id(2), of(101, 1)));
-    assert!(known.take(id(2), of(101, 2)), "under a new roster an earlier time counts");
+    assert!(known.take(id(2), of(125, 1), id(2)) && !known.take(id(2), of(101, 1), id(2)));
+    assert!(known.take(id(2), of(101, 2), id(2)), "under a new roster an earlier time counts");
+}
+
+/// Two disks that were put back do not prove each other. What the other one held of this one's times it holds again.
+#[test]
+fn who_is_unproven_proves_nobody() {
+    let roster = roster(3);
+    let mut restored = kept(300, 355, &[(1, 470), (3, 521)]);
+    restored.begin_life(at(500));
+    restored.alone = Some(at(500));
+    restored.watermark = at(450);
+    assert!(restored.holds_too_little(id(2), &roster));
+    assert!(restored.completed(id(2), &roster, false, at(400)));
+    assert_eq!((restored.unproven, restored.behind), (Some(at(400)), Some(Cause::Restored)));
+    assert!(!restored.completed(id(2), &roster, false, at(450)), "an authority held all up to its watermark");
+    assert_eq!((restored.unproven, restored.alone, restored.behind), (Some(at(450)), Some(at(500)), None));
+    restored.watermark = at(460);
+    assert!(restored.holds_too_little(id(2), &roster), "another watermark, another test");
+    assert!(!restored.completed(id(2), &roster, true, at(465)));
+    assert_eq!((restored.unproven, restored.alone, restored.published), (None, None, at(460)));
 }
 
 proptest! {
@@ -394,10 +493,11 @@ proptest! {
             let at = Hlc::new(own.millis() + by * 1_000, 0).max(own.next().unwrap());
             vectors[holder as usize].raise(id(holder + 1), at);
             let vector = vectors[holder as usize].clone();
-            known.take(id(holder + 1), Published { at, roster: roster.version(), adopted: Hlc::ZERO, vector });
+            let own = Own { roster: roster.version(), adopted: Hlc::ZERO, unproven: false };
+            known.take(id(holder + 1), Published::new(id(holder + 1), own, &vector, &known), id(holder + 1));
             if let Some(watermark) = reckon(&roster, roster.version(), &known, &Vector::default()).watermark {
                 prop_assert!(watermark >= last);
-                prop_assert!(known.iter().all(|(_, published)| watermark <= published.vector.least()));
+                prop_assert!(known.iter().all(|(_, published)| watermark <= published.least));
                 last = watermark;
             }
         }

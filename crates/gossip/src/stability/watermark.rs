@@ -3,7 +3,7 @@
 use model::{Hlc, NodeId};
 
 use super::horizon::majority;
-use super::published::{Publications, Published};
+use super::published::{Adoptions, Publications, Published};
 use super::vector::{Vector, step};
 use crate::roster::{Roster, RosterVersion};
 
@@ -25,6 +25,8 @@ pub struct Reckoned {
     /// The watermark; none while not all members have published under this roster, or have not yet exchanged whole
     /// states since the last adoption of each.
     pub watermark: Option<Hlc>,
+    /// What it would be were it no matter whether all have exchanged whole states since.
+    pub unmet: Option<Hlc>,
     /// What holds it; none in a roster of nobody.
     pub waits: Option<Waits>,
 }
@@ -33,7 +35,7 @@ pub struct Reckoned {
 /// once every member holds all that each other one held at its last adoption, each clock compared with itself alone:
 /// then all have exchanged whole states since, and nothing that a departed member or an earlier life wrote is stranded
 /// (H13, H26). `version` is the roster's; `own` is this node's vector, to tell since when a member is waited for that has
-/// not published. Costs the square of the members once all have published, else no more than their number.
+/// not published. Costs no more than the number of members.
 pub fn reckon(roster: &Roster, version: RosterVersion, known: &Publications, own: &Vector) -> Reckoned {
     let mut all: Vec<(NodeId, &Published)> = Vec::new();
     let mut silent: Option<Waits> = None;
@@ -50,25 +52,22 @@ pub fn reckon(roster: &Roster, version: RosterVersion, known: &Publications, own
         }
     }
     if silent.is_some() {
-        return Reckoned { watermark: None, waits: silent };
+        return Reckoned { watermark: None, unmet: None, waits: silent };
     }
-    let (mut least, mut adopted, mut unadopted) = (None, true, None);
-    for (holder, published) in &all {
-        for (of, theirs) in &all {
-            let component = published.vector.get(*of);
-            if component < theirs.adopted {
-                adopted = false;
-                unadopted.get_or_insert(Waits { member: *holder, since: component });
-            }
-            // What a member has not published itself nobody can hold of it.
-            let to_blame = if step(theirs.at) <= step(component) { *of } else { *holder };
-            if least.is_none_or(|waits: Waits| component < waits.since) {
-                least = Some(Waits { member: to_blame, since: component });
-            }
-        }
-    }
-    let watermark = least.map(|waits| step(waits.since)).filter(|_| adopted);
-    Reckoned { watermark, waits: quiet(&all).or(unadopted).or(least) }
+    let adoptions = Adoptions::of(all.iter().map(|(member, published)| (*member, Some(published.adopted))));
+    let apart = all.iter().filter(|(_, published)| published.meets != adoptions);
+    let unadopted = apart.min_by_key(|(_, published)| published.least);
+    let unadopted = unadopted.map(|(member, published)| Waits { member: *member, since: published.least });
+    let least = all.iter().min_by_key(|(_, published)| published.least).map(|(holder, published)| {
+        // What a member has not published itself nobody can hold of it.
+        let has_said_more =
+            known.get(published.least_of).is_some_and(|theirs| step(theirs.at) > step(published.least));
+        let member = if has_said_more { *holder } else { published.least_of };
+        Waits { member, since: published.least }
+    });
+    let unmet = least.map(|waits| step(waits.since));
+    let watermark = unmet.filter(|_| unadopted.is_none());
+    Reckoned { watermark, unmet, waits: quiet(&all).or(unadopted).or(least) }
 }
 
 /// The member that has published nothing for long, where the others have: it is down, or its clock is slow. Nothing that

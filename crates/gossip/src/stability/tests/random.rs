@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::{id, roster};
 use crate::roster::Roster;
-use crate::stability::{Kept, Publications, Published, Terms, reckon};
+use crate::stability::{Kept, Own, Publications, Published, Terms, reckon};
 
 /// A member of the small model: which writes it holds, and what it keeps of the others.
 #[derive(Clone)]
@@ -34,8 +34,9 @@ impl Member {
         let at = self.tick(now);
         self.kept.published = at;
         let vector = self.kept.complete(self.me, at, roster);
-        let (roster, adopted) = (roster.version(), self.kept.adopted);
-        self.known.take(self.me, Published { at, roster, adopted, vector });
+        let own = Own { roster: roster.version(), adopted: self.kept.adopted, unproven: false };
+        let published = Published::new(self.me, own, &vector, &self.known);
+        self.known.take(self.me, published, self.me);
     }
 
     fn take(&mut self, watermark: Hlc, roster: &Roster) {
@@ -146,12 +147,15 @@ fn session(
     for (me, theirs) in [(a, known_b), (b, known_a)] {
         let member = members.get_mut(&me).unwrap();
         for (of, published) in theirs.iter().filter(|(of, _)| *of != me) {
-            member.known.take(of, published.clone());
+            member.known.take(of, published.clone(), me);
         }
         member.take(watermark, roster);
     }
     let all_behind = members.values().all(|member| !member.caught_up);
-    let vectors = [a, b].map(|of| members[&of].known.get(of).map(|published| published.vector.clone()));
+    let vectors = [a, b].map(|of| {
+        let published = members[&of].known.get(of)?;
+        Some(members[&of].kept.complete(of, published.at, roster))
+    });
     let states = [a, b].map(|of| members[&of].holds.clone());
     let behind = [a, b].map(|of| !members[&of].caught_up);
     let mut withheld = false;
@@ -184,7 +188,7 @@ fn session(
             member.kept.vector.merge(vector, roster);
         }
         if matches!(terms, Terms::Equal | Terms::Behind) {
-            member.caught_up = !member.kept.completed(me, roster, true);
+            member.caught_up = !member.kept.completed(me, roster, true, Hlc::ZERO);
         }
     }
 }
