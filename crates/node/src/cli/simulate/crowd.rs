@@ -104,9 +104,6 @@ impl Crowd {
     }
 }
 
-/// With more nodes deletes are not forgotten: what each keeps of all grows with the square of them.
-const FORGETTING_MAX: usize = 100;
-
 /// Runs the experiments.
 pub(super) fn run(crowd: &Crowd, seed: u64, forgets_deletes: bool, json: bool) -> Result<(), CliError> {
     let sizes = sizes(crowd)?;
@@ -178,10 +175,10 @@ fn size(crowd: &Crowd, nodes: usize, seed: u64, forgets_deletes: bool) -> Result
         lost_permille: crowd.loss,
         cut: crowd.partition,
         time: crowd.simulated,
-        // As `mangrove serve` has it, unless it is told otherwise, or there are many.
+        // As `mangrove serve` has it, unless it is told otherwise.
         core: CoreConfig {
             fanout: usize::from(crowd.fanout),
-            forgets_deletes: forgets_deletes && nodes <= FORGETTING_MAX,
+            forgets_deletes,
             ..CoreConfig::default()
         },
         seed,
