@@ -176,11 +176,7 @@ fn size(crowd: &Crowd, nodes: usize, seed: u64, forgets_deletes: bool) -> Result
         cut: crowd.partition,
         time: crowd.simulated,
         // As `mangrove serve` has it, unless it is told otherwise.
-        core: CoreConfig {
-            fanout: usize::from(crowd.fanout),
-            forgets_deletes,
-            ..CoreConfig::default()
-        },
+        core: CoreConfig { fanout: usize::from(crowd.fanout), forgets_deletes, ..CoreConfig::default() },
         seed,
     };
     let progress = Progress::new(format!("{nodes} nodes"), STEPS);
