@@ -63,6 +63,9 @@ fn seeds_that_have_found_something_find_nothing() {
         (70_003_215, "a proven disk goes on from its own times"),
         (70_005_024, "two halves let the same node in"),
         (80_007_637, "an addition turns out to lie under the watermark"),
+        (90_074_822, "nobody is left but one that nobody lets in"),
+        (90_079_853, "a late addition is removed without promises"),
+        (90_081_611, "what was published before a record was lost is not said again"),
         (80_017_688, "a sponsor's disk is put back to before an addition"),
     ];
     for (seed, what) in found {

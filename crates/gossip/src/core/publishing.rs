@@ -43,7 +43,8 @@ impl Core {
     fn publish_what_was(&mut self) {
         self.forgetting.publish_at = self.old_until();
         let (me, kept) = (self.meta.node, &self.meta.stability);
-        let (at, roster) = (kept.published, self.forgetting.version);
+        let at = kept.unproven.map_or(kept.published, |unproven| unproven.min(kept.published));
+        let roster = self.forgetting.version;
         let vector = kept.complete(me, at, &self.meta.roster);
         let own = Own { roster, adopted: Hlc::ZERO, unproven: true };
         let said = Published::new(me, own, &vector, &self.forgetting.known);

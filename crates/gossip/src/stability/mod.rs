@@ -87,10 +87,12 @@ impl Kept {
         self.alone = None;
     }
 
-    /// Records were found lost: nothing is claimed any more of what others held (H17), and the node is behind (H30).
+    /// Records were found lost: nothing is claimed any more of what others held, nor of what this node did itself (H17), and
+    /// the node is behind (H30).
     pub fn lost_records(&mut self, rules: Rules) {
         if rules.hold(Rule::H17) {
             self.vector = Vector::default();
+            self.unproven = Some(Hlc::ZERO);
         }
         if rules.hold(Rule::H30) {
             self.behind.get_or_insert(Cause::Lost);

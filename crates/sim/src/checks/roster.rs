@@ -46,6 +46,12 @@ impl World {
             let asked = removed != now.node && !self.ledger.forced.contains(&(now.node, removed));
             // One that it had removed before its disk was put back, and hears of again, was looked at then.
             let is_new = before.roster.contains(removed) && !removed_before.contains(&removed);
+            // Who turns out to have been let in too late is removed at once (H32).
+            let is_late = |meta: &Meta| {
+                let add = meta.roster.added(removed);
+                add.is_some_and(|add| add.at <= now.stability.watermark)
+            };
+            let is_new = is_new && (is_late(before) || !is_late(now));
             if is_new && removal.by == now.node && asked {
                 let found = self.was_promised(before, removed);
                 self.judge("roster", found.map_err(|why| format!("{host} {why}")));
