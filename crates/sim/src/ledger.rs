@@ -82,6 +82,9 @@ pub(crate) struct Ledger {
     pub(crate) let_in: BTreeSet<(ClusterId, NodeId)>,
     /// Nodes whose disks were put back, until a session has completed since.
     pub(crate) put_back: BTreeSet<NodeId>,
+    /// Clusters in which several disks were put back, and proved each other since all others had started anew, too: a limit
+    /// that is documented.
+    pub(crate) doubtful: BTreeSet<ClusterId>,
     /// What operators have forced: who was to remove whom, or itself.
     pub(crate) forced: BTreeSet<(NodeId, NodeId)>,
 }

@@ -66,6 +66,7 @@ fn seeds_that_have_found_something_find_nothing() {
         (90_074_822, "nobody is left but one that nobody lets in"),
         (90_079_853, "a late addition is removed without promises"),
         (90_081_611, "what was published before a record was lost is not said again"),
+        (100_034_124, "a founder that began alone, and all are behind"),
         (80_017_688, "a sponsor's disk is put back to before an addition"),
     ];
     for (seed, what) in found {

@@ -156,7 +156,7 @@ impl Core {
         self.forgetting.known.keep_members(&self.meta.roster);
         // Everyone publishes anew, who was put back to a backup with earlier times than were told.
         self.forgetting.told.clear();
-        self.alone_is_not_behind(true);
+        self.alone_is_not_behind(self.meta.stability.alone.is_none());
         if !self.config.rules.hold(Rule::H13) {
             self.forgetting.publish_at = env.now.mono;
             self.forgetting.reckon = true;
@@ -342,9 +342,12 @@ impl Core {
 
     /// ... with a member that is not behind, or one of a cluster in which all are. It held what this node did at `held`.
     fn completed(&mut self, session: &Session, held: Hlc) {
-        let was = (self.meta.caught_up, self.meta.stability.unproven);
+        let stands = |core: &Self| (core.meta.caught_up, core.meta.stability.unproven.is_some());
+        let was = stands(self);
         let knows_more = !session.peer_unproven() || self.all_unproven();
-        let proves = knows_more && !self.knows_only_me(session.peer());
+        // Where everyone is behind there is nobody to wait for.
+        let proves =
+            session.terms() == Terms::AllBehind || (knows_more && !self.knows_only_me(session.peer()));
         let behind = self.meta.stability.completed(self.meta.node, &self.meta.roster, proves, held);
         if behind == self.meta.caught_up {
             self.meta.caught_up = !behind;
@@ -358,7 +361,8 @@ impl Core {
             }
             tracing::info!(peer = %self.meta.roster.shown_name(session.peer()), "caught up; serving");
         }
-        if (self.meta.caught_up, self.meta.stability.unproven) != was {
+        // What is known better, and changes nothing yet, is on disk with the next record.
+        if stands(self) != was {
             self.forgetting.publish_at = Duration::ZERO;
             self.persist();
         }

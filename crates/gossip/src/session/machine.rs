@@ -105,7 +105,7 @@ pub struct Session {
     roster: RosterVersion,
     stability: Stability,
     judge: Judge,
-    /// What the peer had published before it froze its view.
+    /// The vector that the peer said, read before it froze its view.
     peer_vector: Option<Vector>,
     tally: Tally,
     account: Account,
@@ -129,7 +129,7 @@ impl Session {
     }
 
     /// Answers an opening: freezes a view, and either finds the roots equal or begins to repair. Where `engaged`, and
-    /// the roots differ, there is no session: `None`. `vector` is what the initiator had published when it opened.
+    /// the roots differ, there is no session: `None`. `vector` is what the initiator said in it.
     ///
     /// # Errors
     /// When no view can be frozen, or it cannot be read.
@@ -285,7 +285,7 @@ impl Session {
         self.judge.terms
     }
 
-    /// The vector that the other side had published before it froze its view, if it is known.
+    /// The vector that the other side said, read before it froze its view, if it said one.
     pub fn peer_vector(&self) -> Option<&Vector> {
         self.peer_vector.as_ref()
     }

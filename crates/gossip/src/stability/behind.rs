@@ -32,8 +32,8 @@ impl fmt::Display for Cause {
 }
 
 impl Kept {
-    /// The least component of this node's vector. From a start until one completed session the own one is what the
-    /// disk says was last published, not what the clock says: the clock knows nothing of a restored disk (H25).
+    /// The least component of this node's vector. From a start until a session has shown that the disk is no old one the own one is what the
+    /// disk says was last published, or a peer has held since, not what the clock says: the clock knows nothing of a restored disk (H25).
     pub fn stable(&self, me: NodeId, roster: &Roster) -> Hlc {
         let own = self.unproven.unwrap_or(self.published);
         self.complete(me, own, roster).least()

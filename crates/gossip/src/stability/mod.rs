@@ -54,7 +54,8 @@ pub struct Kept {
     pub adopted: Hlc,
     /// The own component as it was last published.
     pub published: Hlc,
-    /// From a start until one completed session: the own component as the disk said that it was last published (H25).
+    /// From a start until a session has shown that the disk is not an old one: the own component as the disk said that it was
+    /// last published (H25), or as a peer has held it since.
     pub unproven: Option<Hlc>,
     /// Since the start of which life the disk may be one from when this node was alone (H32): whom it has let in since then
     /// knows no more of the cluster. None once a session has shown otherwise.

@@ -38,7 +38,8 @@ impl World {
 
     /// Whether a node's disk was put back, and nobody has told it since what it has missed.
     fn is_unsure(&self, own: &Meta) -> bool {
-        self.ledger.put_back.contains(&own.node) && own.stability.unproven.is_some()
+        let others = self.ledger.put_back.len() > 1;
+        self.ledger.put_back.contains(&own.node) && (own.stability.unproven.is_some() || others)
     }
 
     /// The greatest watermark under which no dot of this host's may lie any more: of the members that count it as one. A
