@@ -229,7 +229,7 @@ impl Roster {
 
     /// The members, ascending by id: added and not removed.
     pub fn members(&self) -> impl Iterator<Item = NodeId> {
-        self.adds.keys().copied().filter(|id| !self.removes.contains_key(id))
+        self.member_adds().map(|(id, _)| id)
     }
 
     /// The members, ascending by id, and how each was added.

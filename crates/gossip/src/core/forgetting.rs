@@ -43,8 +43,8 @@ pub(super) struct Forgetting {
     /// Of each peer: how many publications had been learned here when it was told all of them.
     pub(super) told: BTreeMap<NodeId, u64>,
     pub(super) publish_at: Duration,
-    /// A publication under way.
-    pub(super) publishing: Option<u64>,
+    /// Whether a publication is under way.
+    pub(super) publishing: bool,
     /// When this life began.
     begun: Duration,
     /// An adoption whose time could not be taken yet.
@@ -82,7 +82,7 @@ impl Core {
             kept.alone.get_or_insert(life);
         }
         if !rules.hold(Rule::H25) {
-            kept.is_proven();
+            kept.be_proven();
         }
         let past = kept.watermark.max(kept.published);
         self.start_above(past, env);
@@ -196,7 +196,7 @@ impl Core {
     fn alone_is_not_behind(&mut self, surely: bool) {
         if self.is_member() && self.meta.roster.len() == 1 {
             if surely {
-                self.meta.stability.is_proven();
+                self.meta.stability.be_proven();
             }
             self.meta.stability.behind = None;
             if !std::mem::replace(&mut self.meta.caught_up, true) {
@@ -240,7 +240,7 @@ impl Core {
             return;
         }
         if self.meta.stability.alone.is_some() {
-            self.meta.stability.is_proven();
+            self.meta.stability.be_proven();
         }
         let own = &self.meta.stability.vector;
         let reckoned = reckon(&self.meta.roster, self.forgetting.version, &self.forgetting.known, own);
@@ -320,7 +320,7 @@ impl Core {
     /// Whether no member has heard of anybody since its start who had been there all along, as after a power cut: as far as
     /// known here, and under this roster, in which each one's life is.
     fn all_unproven(&self) -> bool {
-        let said = |id| self.forgetting.known.get(id).filter(|said| said.roster == self.forgetting.version);
+        let said = |id| self.forgetting.known.under(self.forgetting.version, id);
         self.others().all(|id| said(id).is_some_and(|said| said.unproven))
     }
 

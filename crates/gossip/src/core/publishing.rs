@@ -34,7 +34,7 @@ impl Core {
         // After the time was taken: a write with an earlier one is in the store, or holds up this answer.
         let seq = env.store.written();
         let op = self.op(Op::Publish(at));
-        self.forgetting.publishing = Some(op);
+        self.forgetting.publishing = true;
         self.out.push_back(Action::AwaitDurable { op, seq });
     }
 
@@ -59,7 +59,7 @@ impl Core {
     /// Publishes before the time comes, where the watermark could rise by it: in a small cluster.
     pub(super) fn publish_early(&mut self, env: Env<'_>) {
         let (me, kept) = (self.meta.node, &self.meta.stability);
-        if self.forgetting.members.len() > AT_ONCE_MAX || self.forgetting.publishing.is_some() {
+        if self.forgetting.members.len() > AT_ONCE_MAX || self.forgetting.publishing {
             return;
         }
         let vector = kept.complete(me, kept.published, &self.meta.roster);
@@ -73,7 +73,7 @@ impl Core {
 
     /// All that this node held at this time is durable.
     pub(super) fn published(&mut self, at: Hlc) {
-        self.forgetting.publishing = None;
+        self.forgetting.publishing = false;
         let (me, kept) = (self.meta.node, &mut self.meta.stability);
         // Of an adoption since then nothing was said: it publishes by itself.
         if at < kept.adopted || at <= kept.published || self.forgetting.adoption_due {
@@ -94,7 +94,7 @@ impl Core {
     /// What an opening says, for this peer. The vector is as of now: what it says is durable here.
     pub(super) fn said_to(&mut self, peer: NodeId) -> Stability {
         let (me, kept) = (self.meta.node, &self.meta.stability);
-        let own = self.forgetting.known.get(me).filter(|own| own.roster == self.forgetting.version);
+        let own = self.forgetting.known.under(self.forgetting.version, me);
         let published = own.map_or(Hlc::ZERO, |own| own.at);
         let vector = own.map(|_| {
             let vector = kept.complete(me, published, &self.meta.roster);

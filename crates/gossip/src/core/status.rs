@@ -241,8 +241,7 @@ impl Core {
         } else {
             self.peers.get(&member).and_then(|peer| peer.behind) == Some(true)
         };
-        let said = self.forgetting.known.get(member);
-        match said.filter(|said| said.roster == self.forgetting.version) {
+        match self.forgetting.known.under(self.forgetting.version, member) {
             _ if member != me && self.liveness.state(member) == LivenessState::Down => WaitsWhy::Down,
             _ if is_behind => WaitsWhy::Behind,
             None => WaitsWhy::Silent,

@@ -32,8 +32,9 @@ impl fmt::Display for Cause {
 }
 
 impl Kept {
-    /// The least component of this node's vector. From a start until a session has shown that the disk is no old one the own one is what the
-    /// disk says was last published, or a peer has held since, not what the clock says: the clock knows nothing of a restored disk (H25).
+    /// The least component of this node's vector. From a start until a session has shown that the disk is no old one the own
+    /// one is what the disk says was last published, or a peer has held since, not what the clock says: the clock knows
+    /// nothing of a restored disk (H25).
     pub fn stable(&self, me: NodeId, roster: &Roster) -> Hlc {
         let own = self.unproven.unwrap_or(self.published);
         self.complete(me, own, roster).least()
@@ -54,7 +55,7 @@ impl Kept {
     pub fn completed(&mut self, me: NodeId, roster: &Roster, proves: bool, held: Hlc) -> bool {
         self.unproven = self.unproven.map(|unproven| unproven.max(held));
         if proves {
-            self.is_proven();
+            self.be_proven();
         }
         if self.holds_too_little(me, roster) {
             self.behind.get_or_insert(Cause::Restored);

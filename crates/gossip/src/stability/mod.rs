@@ -81,7 +81,7 @@ impl Kept {
     }
 
     /// The disk is not an old one, as far as anybody can tell.
-    pub fn is_proven(&mut self) {
+    pub fn be_proven(&mut self) {
         // Above the watermark the clock goes on from what this disk has published.
         let proven = self.unproven.take().unwrap_or_default().min(self.watermark);
         self.published = self.published.max(proven);

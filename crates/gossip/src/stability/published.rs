@@ -39,7 +39,7 @@ impl Published {
         known: &Publications,
     ) -> Self {
         let (least_of, least) = vector.iter().min_by_key(|(_, at)| *at).unwrap_or((me, Hlc::ZERO));
-        let of = |member| match known.get(member).filter(|published| published.roster == roster) {
+        let of = |member| match known.under(roster, member) {
             _ if member == me => Some(adopted),
             published => published.map(|published| published.adopted),
         };
@@ -114,6 +114,11 @@ impl Publications {
     /// What this member published last, as far as known.
     pub fn get(&self, of: NodeId) -> Option<&Published> {
         self.of.get(&of).map(|known| &known.published)
+    }
+
+    /// The same, if it was published under this roster: nothing else counts.
+    pub fn under(&self, roster: RosterVersion, of: NodeId) -> Option<&Published> {
+        self.get(of).filter(|published| published.roster == roster)
     }
 
     /// How many have been learned so far.

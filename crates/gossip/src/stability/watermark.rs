@@ -40,7 +40,7 @@ pub fn reckon(roster: &Roster, version: RosterVersion, known: &Publications, own
     let mut all: Vec<(NodeId, &Published)> = Vec::new();
     let mut silent: Option<Waits> = None;
     for member in roster.members() {
-        match known.get(member).filter(|published| published.roster == version) {
+        match known.under(version, member) {
             Some(published) => all.push((member, published)),
             None => {
                 let heard = known.get(member).map_or(Hlc::ZERO, |published| published.at);

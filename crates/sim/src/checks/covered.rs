@@ -7,7 +7,7 @@ use model::{ClusterId, Dot, Entry, Hlc, Key, NodeId};
 use storage::Marks;
 
 use super::acknowledged::on_disk;
-use crate::host::{Host, HostId, context};
+use crate::host::{HostId, context};
 use crate::ledger::{Ledger, Written};
 use crate::world::World;
 
@@ -77,22 +77,19 @@ impl World {
     /// node which that member had let in, and nobody else has heard of: it must join anew (H32).
     pub(crate) fn is_stranded(&self, roster: &Roster, dot: Dot, written: &Written) -> bool {
         let removed = roster.removed().any(|(id, _)| id == written.node);
-        let entry_of = |host: &Host, is: &dyn Fn(NodeId) -> bool| match host.member() {
-            Some(member) if is(member.node) => member.seen.entries.get(&written.key).cloned(),
-            None if host.record().is_some_and(|record| is(record.node)) => {
-                let (_, rows) = on_disk(host).ok()??;
-                rows.get(&written.key).cloned()
-            }
-            _ => None,
-        };
-        let entries = |is: &dyn Fn(NodeId) -> bool| -> Vec<Entry> {
-            self.hosts.values().filter_map(|host| entry_of(host, is)).collect()
+        let any = |is: &dyn Fn(NodeId) -> bool, holds: &dyn Fn(&Entry) -> bool| {
+            self.hosts.values().any(|host| match host.member() {
+                Some(member) => is(member.node) && member.seen.entries.get(&written.key).is_some_and(holds),
+                None => {
+                    let counts = host.record().is_some_and(|record| is(record.node));
+                    counts
+                        && matches!(on_disk(host), Ok(Some((_, rows))) if rows.get(&written.key).is_some_and(holds))
+                }
+            })
         };
         let holds = |entry: &Entry| entry.siblings().iter().any(|s| s.dot() == dot);
-        let with_members = entries(&|id| roster.contains(id));
-        let with_strangers = || entries(&|id| roster.added(id).is_none());
-        let is_elsewhere = || with_strangers().iter().any(|entry| entry.context().covers(dot));
-        !with_members.iter().any(holds) && (removed || is_elsewhere())
+        let covers = |entry: &Entry| entry.context().covers(dot);
+        (removed || any(&|id| roster.added(id).is_none(), &covers)) && !any(&|id| roster.contains(id), &holds)
     }
 }
 
