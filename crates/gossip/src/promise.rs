@@ -229,11 +229,18 @@ impl Eviction {
     ) -> Result<(Self, Promises), Refusal> {
         let ask = Ask { evictor: me, target, stamp, roster: roster.version() };
         let promises = own.consider(me, roster, &ask, target_down)?;
-        let is_elder = |id: &NodeId| roster.added(*id).is_some_and(|add| add.at <= watermark);
-        let members: BTreeSet<NodeId> = roster.members().collect();
-        let elders = members.iter().copied().filter(is_elder).collect();
-        let eviction = Self { ask, members, elders, promised: [me].into(), refused: BTreeMap::new() };
+        let members = roster.members().collect();
+        let elders = BTreeSet::new();
+        let mut eviction = Self { ask, members, elders, promised: [me].into(), refused: BTreeMap::new() };
+        eviction.watermark_rose(roster, watermark);
         Ok((eviction, promises))
+    }
+
+    /// Whose additions lie at or under this watermark counts among the elders. To be said whenever the watermark rises: by
+    /// another one the promises that were enough may be those of one side of a cut alone.
+    pub fn watermark_rose(&mut self, roster: &Roster, watermark: Hlc) {
+        let is_elder = |id: &NodeId| roster.added(*id).is_some_and(|add| add.at <= watermark);
+        self.elders.extend(self.members.iter().copied().filter(is_elder));
     }
 
     /// What to ask every member of [`Eviction::to_ask`].

@@ -99,9 +99,7 @@ impl Core {
         }
         let now = env.time.tick(env.now.wall_ms).ok_or(EvictRefusal::NotReady)?;
         let stamp = self.evictions.above.next().map_or(now, |above| above.max(now));
-        // Without those whose additions everybody knows a majority may be made up by one side alone (H33).
-        let elders = self.config.rules.hold(Rule::H33);
-        let watermark = if elders { self.meta.stability.watermark } else { Hlc::ZERO };
+        let watermark = self.elders_until();
         let (me, roster, own) = (self.meta.node, &self.meta.roster, &self.meta.promises);
         let name = roster.shown_name(target);
         match Eviction::begin(me, target, stamp, roster, watermark, own, self.is_down(target, env)) {
@@ -119,6 +117,12 @@ impl Core {
                 Ok(())
             }
         }
+    }
+
+    /// Whose additions everybody knows: without the promises of most of those a majority may be made up by one side alone
+    /// (H33).
+    fn elders_until(&self) -> Hlc {
+        if self.config.rules.hold(Rule::H33) { self.meta.stability.watermark } else { Hlc::ZERO }
     }
 
     /// An operator wants a member to be removed.
@@ -213,7 +217,7 @@ impl Core {
         if self.evictions.running.is_empty() {
             return;
         }
-        let live = self.live();
+        let (live, elders_until) = (self.live(), self.elders_until());
         let mut asks: Vec<(NodeId, Ask)> = Vec::new();
         let mut enough = Vec::new();
         let mut given_up: Vec<(Running, NodeId)> = Vec::new();
@@ -221,6 +225,7 @@ impl Core {
         let above = &mut self.evictions.above;
         let without_promises = !self.config.rules.hold(Rule::H15);
         self.evictions.running.retain(|target, running| {
+            running.eviction.watermark_rose(roster, elders_until);
             if running.eviction.may_remove(roster) || without_promises {
                 let replies = std::mem::take(&mut running.replies);
                 enough.push((*target, running.eviction.tally(), replies));

@@ -160,6 +160,15 @@ fn members_added_above_the_watermark_cannot_outvote_the_elders() {
     assert!(!eviction.may_remove(&roster));
     eviction.heard(NodeId(2), &Answer { ask: *eviction.ask(), verdict: Verdict::Promised });
     assert!(eviction.may_remove(&roster));
+    // The same where the watermark was learned of after they had been asked.
+    let mut eviction = begin(&roster, 0, 1, Hlc::ZERO);
+    for id in [3, 4] {
+        eviction.heard(NodeId(id), &Answer { ask: *eviction.ask(), verdict: Verdict::Promised });
+    }
+    assert!(eviction.may_remove(&roster));
+    eviction.watermark_rose(&roster, Hlc::new(3, 0));
+    assert_eq!(eviction.tally(), tally);
+    assert!(!eviction.may_remove(&roster));
 }
 
 /// Every ordered selection of `items`, the empty one too.
