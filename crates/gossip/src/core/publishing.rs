@@ -43,7 +43,7 @@ impl Core {
     fn publish_what_was(&mut self) {
         self.forgetting.publish_at = self.old_until();
         let (me, kept) = (self.meta.node, &self.meta.stability);
-        let at = kept.unproven.map_or(kept.published, |unproven| unproven.min(kept.published));
+        let at = kept.vouched(kept.published);
         let roster = self.forgetting.version;
         let vector = kept.complete(me, at, &self.meta.roster);
         let own = Own { roster, adopted: Hlc::ZERO, unproven: true };
@@ -62,7 +62,7 @@ impl Core {
         if self.forgetting.members.len() > AT_ONCE_MAX || self.forgetting.publishing {
             return;
         }
-        let vector = kept.complete(me, kept.published, &self.meta.roster);
+        let vector = kept.complete(me, kept.vouched(kept.published), &self.meta.roster);
         let now = Published::new(me, self.own(), &vector, &self.forgetting.known);
         let said = self.forgetting.known.get(me);
         let is_news = |said: &Published| step(now.least) > step(said.least) || now.meets != said.meets;
@@ -80,8 +80,8 @@ impl Core {
             return;
         }
         kept.published = at;
-        let vector = kept.complete(me, at, &self.meta.roster);
-        let said = Published::new(me, self.own(), &vector, &self.forgetting.known);
+        let vector = kept.complete(me, kept.vouched(at), &self.meta.roster);
+        let said = Published { at, ..Published::new(me, self.own(), &vector, &self.forgetting.known) };
         self.forgetting.known.take(me, said, me);
         self.forgetting.reckon = true;
         self.persist();
@@ -97,7 +97,7 @@ impl Core {
         let own = self.forgetting.known.under(self.forgetting.version, me);
         let published = own.map_or(Hlc::ZERO, |own| own.at);
         let vector = own.map(|_| {
-            let vector = kept.complete(me, published, &self.meta.roster);
+            let vector = kept.complete(me, kept.vouched(published), &self.meta.roster);
             SaidVector::of(self.places(), published, &vector)
         });
         let told = self.forgetting.told.get(&peer).copied().unwrap_or_default();
@@ -125,7 +125,8 @@ impl Core {
             }
         }
         let vector = stability.vector.as_ref().and_then(|said| said.hear(self.places(), base));
-        vector.filter(|vector| vector.get(peer) == base)
+        // While its disk may be an old one the own component lies below the time of what it published.
+        vector.filter(|vector| vector.get(peer) == base || stability.unproven)
     }
 
     /// What was said to this peer may have been lost, or it may have forgotten it.

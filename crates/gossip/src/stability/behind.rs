@@ -54,6 +54,7 @@ impl Kept {
     /// up to `held`.
     pub fn completed(&mut self, me: NodeId, roster: &Roster, proves: bool, held: Hlc) -> bool {
         self.unproven = self.unproven.map(|unproven| unproven.max(held));
+        self.go_on();
         if proves {
             self.be_proven();
         }

@@ -80,12 +80,24 @@ impl Kept {
         self.unproven.get_or_insert(self.published);
     }
 
+    /// The own component that others are told at its time `at`. While the disk may be an old one: no more than what it said
+    /// last, or what a peer has held of this node since. What it did in times that it has forgotten it holds no longer.
+    #[must_use]
+    pub fn vouched(&self, at: Hlc) -> Hlc {
+        self.unproven.map_or(at, |unproven| unproven.min(at))
+    }
+
     /// The disk is not an old one, as far as anybody can tell.
     pub fn be_proven(&mut self) {
-        // Above the watermark the clock goes on from what this disk has published.
-        let proven = self.unproven.take().unwrap_or_default().min(self.watermark);
-        self.published = self.published.max(proven);
-        self.alone = None;
+        self.go_on();
+        (self.unproven, self.alone) = (None, None);
+    }
+
+    /// What a peer has held of this node since its start counts as published, up to the watermark: no time under that comes
+    /// again. Above it the clock goes on from what this disk has published.
+    fn go_on(&mut self) {
+        let held = self.unproven.unwrap_or_default();
+        self.published = self.published.max(held.min(self.watermark));
     }
 
     /// Records were found lost: nothing is claimed any more of what others held, nor of what this node did itself (H17), and

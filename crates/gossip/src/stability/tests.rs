@@ -377,6 +377,29 @@ fn who_is_unproven_proves_nobody() {
     assert_eq!((restored.unproven, restored.alone, restored.published), (None, None, at(460)));
 }
 
+/// What a node did in times that its disk has forgotten it does not hold.
+#[test]
+fn who_is_unproven_vouches_for_no_more_than_its_disk() {
+    let mut restored = kept(300, 355, &[(1, 470), (3, 521)]);
+    assert_eq!(restored.vouched(at(600)), at(600));
+    restored.begin_life(at(500));
+    restored.published = at(600);
+    assert_eq!((restored.vouched(at(600)), restored.vouched(at(350))), (at(355), at(350)));
+    assert!(!restored.completed(id(2), &roster(3), false, at(420)));
+    assert_eq!(restored.vouched(at(600)), at(420), "a peer has held so much, and so does this node again");
+    restored.be_proven();
+    assert_eq!(restored.vouched(at(600)), at(600));
+}
+
+/// What a peer held of a node up to the watermark is vouched for, too, where nothing can be published yet.
+#[test]
+fn what_everybody_counts_on_is_vouched_for() {
+    let mut restored = kept(300, 200, &[(1, 470), (3, 521)]);
+    restored.begin_life(at(500));
+    assert!(!restored.completed(id(2), &roster(3), false, at(320)));
+    assert_eq!((restored.published, restored.vouched(restored.published)), (at(300), at(300)));
+}
+
 proptest! {
     /// Under one roster and without adoptions a watermark that counts never falls, however publications rise.
     #[test]
