@@ -70,6 +70,8 @@ pub enum WaitsWhy {
     Behind,
     /// It answers, and says nothing of what it holds.
     Silent,
+    /// It has started, and no member that was there all along has met it since.
+    Started,
     /// What it said last is old.
     Slow,
     /// What it holds of another member is old.

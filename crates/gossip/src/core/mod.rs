@@ -19,6 +19,7 @@
 //! | `repairs` | what is remembered of ended ones |
 //! | `publishing` | summary vectors: published, told on |
 //! | `forgetting` | watermark and horizon: reckoned, used |
+//! | `proving` | whether this node holds what the others count on |
 //! | `standing` | who belongs, who answers, what this node may do |
 //! | `rumors` | spreading and taking news |
 //! | `status` | what people see |
@@ -32,6 +33,7 @@ mod joining;
 mod leaving;
 mod membership;
 mod news;
+mod proving;
 mod publishing;
 mod repairs;
 mod rumors;

@@ -148,6 +148,8 @@ pub enum WaitsWhy {
     /// It answers, and nothing that it said of what it holds counts: it does not forget deletes, or has not heard yet who
     /// belongs.
     Silent,
+    /// It has started, and no member that was there all along has met it since: its disk may be an old one.
+    Started,
     /// What it said last is old beside what this node says: its clock is slow, or it is heard of seldom.
     Slow,
     /// What it holds of another member is old: the two have not been proven identical since.
@@ -245,6 +247,7 @@ impl Core {
             _ if member != me && self.liveness.state(member) == LivenessState::Down => WaitsWhy::Down,
             _ if is_behind => WaitsWhy::Behind,
             None => WaitsWhy::Silent,
+            Some(said) if said.unproven => WaitsWhy::Started,
             Some(said) if said.at.millis() + SLOW_MS < self.meta.stability.published.millis() => {
                 WaitsWhy::Slow
             }

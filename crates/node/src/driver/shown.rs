@@ -84,6 +84,7 @@ fn forgetting_view(status: &Status, waiting: Waiting, now_ms: u64, refusals: &Re
             Some(gossip::core::WaitsWhy::Down) => WaitsWhy::Down,
             Some(gossip::core::WaitsWhy::Behind) => WaitsWhy::Behind,
             Some(gossip::core::WaitsWhy::Silent) => WaitsWhy::Silent,
+            Some(gossip::core::WaitsWhy::Started) => WaitsWhy::Started,
             Some(gossip::core::WaitsWhy::Slow) => WaitsWhy::Slow,
             Some(gossip::core::WaitsWhy::Apart) | None => WaitsWhy::Apart,
         },

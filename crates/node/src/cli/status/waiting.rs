@@ -76,6 +76,10 @@ fn why(members: &[Row], waits: &WaitsFor) -> String {
             "; it answers, and says nothing of what it holds: start it without --forget-deletes off, or see whether {name} \
              knows all members"
         ),
+        Some(WaitsWhy::Started) => {
+            "; it has started, and is to meet a member that was there all along; where all have started it waits a minute"
+                .to_owned()
+        }
         // By two clocks, of which either may be the wrong one.
         Some(WaitsWhy::Slow) => {
             let asked =
@@ -155,6 +159,7 @@ mod tests {
             (WaitsWhy::Wire, "no common wire version"),
             (WaitsWhy::Behind, "it is behind"),
             (WaitsWhy::Silent, "--forget-deletes off"),
+            (WaitsWhy::Started, "it has started"),
             (WaitsWhy::Slow, "their clocks differ"),
             (WaitsWhy::Apart, "mangrove repairs"),
         ] {
