@@ -82,9 +82,6 @@ pub(crate) struct Ledger {
     pub(crate) let_in: BTreeSet<(ClusterId, NodeId)>,
     /// Nodes whose disks were put back, until a session has completed since.
     pub(crate) put_back: BTreeSet<NodeId>,
-    /// Clusters in which several disks were put back, and proved each other since all others had started anew, too: a limit
-    /// that is documented.
-    pub(crate) doubtful: BTreeSet<ClusterId>,
     /// What operators have forced: who was to remove whom, or itself.
     pub(crate) forced: BTreeSet<(NodeId, NodeId)>,
 }
@@ -102,10 +99,11 @@ impl Ledger {
         }
     }
 
-    /// Every member of a cluster was behind, and they go on with what they hold: what had been deleted may return.
+    /// Every member of a cluster was behind, and they go on with what they hold: what had been deleted may return, and what
+    /// had been lost.
     pub(crate) fn deletes_may_return(&mut self, cluster: ClusterId) {
         for written in self.dots.values_mut().filter(|written| written.cluster == cluster) {
-            written.may_return |= written.deleted || !written.replaced_by.is_empty();
+            written.may_return |= written.deleted || written.lost || !written.replaced_by.is_empty();
         }
     }
 

@@ -70,6 +70,11 @@ impl Plan {
             faults.extend(two_at_once(count, end, &mut rng));
             faults.sort_by_key(|(at, _)| *at);
         }
+        let mut backups = dice.of("backups", (0, 0));
+        if options.forgets_deletes && backups.random_ratio(1, 8) {
+            faults.extend(all_at_once(hosts.len() as u16, end, &mut backups));
+            faults.sort_by_key(|(at, _)| *at);
+        }
         faults.extend(acts(hosts.len() as u16, end, &faults, &mut dice.of("acts", (0, 0))));
         faults.sort_by_key(|(at, _)| *at);
         for (at, fault) in &faults {
@@ -226,6 +231,33 @@ fn two_at_once(count: u16, end: Duration, rng: &mut StdRng) -> Vec<(Duration, Fa
     for host in hosts {
         let (record, bit) = (rng.random_range(0..1_000), rng.random());
         faults.push((at, Fault::Rot { host, record, bit, found: ms(rng, 1, 100) }));
+    }
+    faults
+}
+
+/// Within seconds some disks are put back, each to a backup of its own time, and other nodes start anew; and clocks are
+/// wrong: as after a bad day of a whole site.
+fn all_at_once(hosts: u16, end: Duration, rng: &mut StdRng) -> Vec<(Duration, Fault)> {
+    let mut shuffled: Vec<HostId> = (1..=hosts).map(HostId).collect();
+    shuffled.shuffle(rng);
+    let restored = rng.random_range(1..=shuffled.len());
+    let end = end.as_millis() as u64;
+    let day = rng.random_range(8_000..end - 6_000);
+    let mut faults = Vec::new();
+    for (i, host) in shuffled.into_iter().enumerate() {
+        let at = Duration::from_millis(day + rng.random_range(0..4_000));
+        let off = ms(rng, 50, 6_000);
+        if i < restored {
+            faults.push((Duration::from_millis(rng.random_range(1_000..day)), Fault::BackUp { host }));
+            faults.push((at, Fault::Restore { host, off }));
+        } else if rng.random_ratio(3, 4) {
+            faults.push((at, Fault::Restart { host, off, moves: false }));
+        }
+        if rng.random_ratio(1, 3) {
+            let by = *[50, 3_000, 8_000, 60_000, 3_600_000].choose(rng).unwrap_or(&50);
+            let at = Duration::from_millis(rng.random_range(1_000..end));
+            faults.push((at, Fault::Jump { host, by_ms: rng.random_range(-by..=by) }));
+        }
     }
     faults
 }

@@ -67,6 +67,10 @@ fn seeds_that_have_found_something_find_nothing() {
         (90_079_853, "a late addition is removed without promises"),
         (90_081_611, "what was published before a record was lost is not said again"),
         (100_034_124, "a founder that began alone, and all are behind"),
+        (100_001_123, "one that is put back vouches for what it has forgotten"),
+        (100_020_706, "the same on a clock that was put back by an hour"),
+        (100_027_335, "what three have lost, and a removed member has"),
+        (200_907, "promises that were enough by an older watermark"),
         (80_017_688, "a sponsor's disk is put back to before an addition"),
     ];
     for (seed, what) in found {

@@ -46,6 +46,13 @@ impl World {
         self.ledger.watermarks.get(&cluster).copied().unwrap_or(Hlc::ZERO)
     }
 
+    /// The greatest watermark of a cluster that is on any disk now, but for one host's.
+    pub(crate) fn watermark_on_disks(&self, cluster: ClusterId, but: Option<HostId>) -> Hlc {
+        let others = self.hosts.iter().filter(|(id, _)| Some(**id) != but);
+        let records = others.filter_map(|(_, host)| host.record()).filter(|record| record.cluster == cluster);
+        records.map(|record| record.stability.watermark).max().unwrap_or_default()
+    }
+
     /// Looks at all disks.
     pub(crate) fn check_acknowledged(&mut self) {
         let found = self.known(None).and_then(|known| {
@@ -130,16 +137,22 @@ impl World {
         key.map_or(!rotten.is_empty(), |key| rotten.iter().any(|at| at.get(8..) == Some(key.as_bytes())))
     }
 
-    /// The disk of a host is about to be lost. That a delete was forgotten only a watermark tells: where the greatest is lost
-    /// with its last disk, what comes back from before is nobody's fault.
-    fn note_forgotten_lost(&mut self, host: HostId) {
+    /// The disk of a host is about to be lost. That a write was forgotten only a watermark tells: where the greatest is lost
+    /// with its last disk, what comes back from before is nobody's fault, and what no disk remembers is lost.
+    fn note_forgotten_lost(&mut self, host: HostId, others: &Known) {
         let Some(cluster) = self.hosts.get(&host).and_then(Host::record).map(|record| record.cluster) else {
             return;
         };
-        let others = self.hosts.iter().filter(|(id, _)| **id != host).filter_map(|(_, host)| host.record());
-        let left = others.filter(|record| record.cluster == cluster).map(|record| record.stability.watermark);
-        if left.max().unwrap_or_default() < self.watermark_of(cluster) {
-            self.ledger.deletes_may_return(cluster);
+        let left = self.watermark_on_disks(cluster, Some(host));
+        if left >= self.watermark_of(cluster) {
+            return;
+        }
+        self.ledger.deletes_may_return(cluster);
+        self.ledger.purged.retain(|(of, _), _| *of != cluster);
+        for (dot, written) in self.ledger.dots.iter_mut().filter(|(dot, _)| dot.hlc > left) {
+            let contexts = others.get(&(cluster, written.key.clone()));
+            let is_known = contexts.is_some_and(|all| all.iter().any(|context| context.covers(*dot)));
+            written.lost |= written.cluster == cluster && !is_known;
         }
     }
 
@@ -162,7 +175,7 @@ impl World {
             let contexts = others.get(&(written.cluster, written.key.clone()));
             written.lost |= !contexts.is_some_and(|all| all.iter().any(|context| context.covers(dot)));
         }
-        self.note_forgotten_lost(host);
+        self.note_forgotten_lost(host, &others);
         // What everyone knew may be known by nobody now.
         for host in self.hosts.values_mut() {
             if let Some(member) = host.member_mut() {

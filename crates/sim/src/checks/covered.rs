@@ -72,11 +72,12 @@ pub(crate) fn is_purged(entry: &Entry, watermark: Hlc) -> bool {
 }
 
 impl World {
-    /// Whether a write was taken by a member that was removed, and reached nobody else: its disk is kept for people to look
-    /// at, and the others go on without it. Or whether its member's disk was lost, and the only one left that has it is a
-    /// node which that member had let in, and nobody else has heard of: it must join anew (H32).
+    /// Whether a write was taken by a member that was removed, or all others have lost what they had of it, and it is with
+    /// no member: the removed one's disk is kept for people to look at, and the others go on without it. Or whether its
+    /// member's disk was lost, and the only one left that has it is a node which that member had let in, and nobody else has
+    /// heard of: it must join anew (H32).
     pub(crate) fn is_stranded(&self, roster: &Roster, dot: Dot, written: &Written) -> bool {
-        let removed = roster.removed().any(|(id, _)| id == written.node);
+        let removed = |of: NodeId| roster.removed().any(|(id, _)| id == of);
         let any = |is: &dyn Fn(NodeId) -> bool, holds: &dyn Fn(&Entry) -> bool| {
             self.hosts.values().any(|host| match host.member() {
                 Some(member) => is(member.node) && member.seen.entries.get(&written.key).is_some_and(holds),
@@ -89,7 +90,9 @@ impl World {
         };
         let holds = |entry: &Entry| entry.siblings().iter().any(|s| s.dot() == dot);
         let covers = |entry: &Entry| entry.context().covers(dot);
-        (removed || any(&|id| roster.added(id).is_none(), &covers)) && !any(&|id| roster.contains(id), &holds)
+        let elsewhere =
+            removed(written.node) || any(&|id| roster.added(id).is_none(), &covers) || any(&removed, &holds);
+        elsewhere && !any(&|id| roster.contains(id), &holds)
     }
 }
 

@@ -29,17 +29,18 @@ impl World {
         self.judge("dots", found);
     }
 
-    /// Whether a node that was put back to an old backup makes a dot under a watermark that it has not heard of: its
-    /// clock is behind, too. The others take what lies there for long replaced.
+    /// Whether a node makes a dot under a watermark that it has not heard of: it was put back to an old backup, and its
+    /// clock is behind, too. The others take what lies there for long replaced. Or every disk was put back that had that
+    /// watermark: there are tokens from then still.
     pub(crate) fn lies_under_unknown(&self, host: HostId, dot: Dot) -> bool {
         let Some(own) = self.hosts.get(&host).and_then(|host| host.record()) else { return false };
-        self.is_unsure(&own) && dot.hlc <= self.watermark_of(own.cluster)
+        let nobody_knows = dot.hlc > self.watermark_on_disks(own.cluster, None);
+        (nobody_knows || self.is_unsure(&own)) && dot.hlc <= self.watermark_of(own.cluster)
     }
 
     /// Whether a node's disk was put back, and nobody has told it since what it has missed.
     fn is_unsure(&self, own: &Meta) -> bool {
-        let others = self.ledger.put_back.len() > 1;
-        self.ledger.put_back.contains(&own.node) && (own.stability.unproven.is_some() || others)
+        self.ledger.put_back.contains(&own.node) && own.stability.unproven.is_some()
     }
 
     /// The greatest watermark under which no dot of this host's may lie any more: of the members that count it as one. A

@@ -21,7 +21,7 @@ impl World {
         let was_unproven = before.is_some_and(|before| before.stability.unproven.is_some());
         let proven = now.stability.unproven.is_none() && was_unproven;
         if proven {
-            self.note_proven(now);
+            self.ledger.put_back.remove(&now.node);
         }
         let watermark = self.ledger.watermarks.entry(now.cluster).or_default();
         *watermark = now.stability.watermark.max(*watermark);
@@ -73,18 +73,6 @@ impl World {
             });
             self.judge("roster", found);
         }
-    }
-
-    fn note_proven(&mut self, now: &Meta) {
-        let others = self.hosts.values().filter_map(Host::record);
-        let mut others =
-            others.filter(|other| other.cluster == now.cluster && now.roster.contains(other.node));
-        let knew = |other: &Meta| other.caught_up && other.stability.unproven.is_none();
-        let nobody_knew = others.all(|other| other.node == now.node || !knew(&other));
-        if self.ledger.put_back.len() > 1 && nobody_knew {
-            self.ledger.doubtful.insert(now.cluster);
-        }
-        self.ledger.put_back.remove(&now.node);
     }
 
     /// Where no member knows what the others have forgotten, they go on with what they hold together.

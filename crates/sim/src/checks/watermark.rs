@@ -37,8 +37,7 @@ impl World {
     /// Whether all acknowledged writes between two watermarks are known at a host.
     fn knows_all(&self, host: HostId, record: &Meta, (from, to): (Hlc, Hlc)) -> Result<(), String> {
         let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return Ok(()) };
-        let doubtful = self.ledger.doubtful.contains(&record.cluster);
-        if from >= to || doubtful || self.ledger.removed.contains(&member.node) {
+        if from >= to || self.ledger.removed.contains(&member.node) {
             return Ok(());
         }
         let last = |hlc| Dot { hlc, writer: WriterId(u64::MAX) };

@@ -155,7 +155,8 @@ fn a_restored_node_lifts_a_vector(world: &mut World) -> Result<(), Violation> {
     world.inject(&Fault::Restore { host: h(3), off: Duration::from_millis(100) });
     world.run_for(secs(2))?;
     world.next_step(secs(1))?;
-    // What it meets the first with lacks the write; the second gives it back.
+    // The first that it meets lacks the write, and proves it; the second gives it back.
+    world.meet(h(3), h(1))?;
     world.meet(h(3), h(1))?;
     world.meet(h(3), h(2))?;
     world.meet(h(3), h(2))?;
