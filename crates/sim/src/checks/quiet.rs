@@ -131,9 +131,10 @@ impl World {
     /// A node may look for its cluster for ever where its name belongs to one that answers, or to one that is gone and
     /// too few are left to remove.
     fn may_look(&self, id: HostId, host: &Host) -> Result<(), String> {
-        // Whom it was told to ask has left, and nobody has told it of others.
-        let seed = |seed: &String| self.hosts.get(&self.net.at(seed)?);
-        if host.settings.seeds.iter().all(|name| seed(name).is_some_and(|seed| seed.given_up.is_some())) {
+        // Whom it was told to ask has left, or looks for its cluster, too, and nobody has told it of others.
+        let seeds = host.settings.seeds.iter().filter_map(|seed| self.hosts.get(&self.net.at(seed)?));
+        let (left, others): (Vec<&Host>, Vec<&Host>) = seeds.partition(|seed| seed.given_up.is_some());
+        if !left.is_empty() && others.iter().all(|seed| seed.record().is_none()) {
             return Ok(());
         }
         let mut seen = false;
