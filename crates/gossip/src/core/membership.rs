@@ -25,8 +25,8 @@ const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
 impl Core {
     /// The members are made known to the heartbeats and the transport, and hear where this node is now.
-    pub(super) fn begin_membership(&mut self, contact: Contact, env: Env<'_>) {
-        let me = self.meta.node;
+    pub(super) fn begin_membership(&mut self, env: Env<'_>) {
+        let (me, contact) = (self.meta.node, self.here.clone());
         let others: Vec<NodeId> = self.others().collect();
         for peer in &others {
             self.peers.entry(*peer).or_default();

@@ -210,10 +210,11 @@ impl Core {
         schedule.set_needed(!meta.caught_up);
         let governor = Governor::new(config.governor, env.now.mono);
         let rumors = Rumors::new(meta.node, config.fanout);
+        let here = stamped_at_founding(&meta, &contact).unwrap_or_else(|| contact.clone());
         let mut core = Self {
             config,
             meta,
-            here: contact.clone(),
+            here,
             rng,
             liveness,
             peers: BTreeMap::new(),
@@ -248,7 +249,7 @@ impl Core {
             out: VecDeque::new(),
         };
         core.begin_forgetting(contact.stamp, env);
-        core.begin_membership(contact, env);
+        core.begin_membership(env);
         core.begin_leaving(env);
         core.begin_stranded();
         let actions = core.drain(env);
@@ -433,3 +434,10 @@ const RETRY_DOWN: Duration = Duration::from_secs(5);
 
 /// Keeps the heartbeats' random numbers apart from the rest's.
 const SWIM: u64 = 0x5357_494d;
+
+/// In the first life of all what the founding stamped stands: nobody has to hear of another.
+fn stamped_at_founding(meta: &Meta, contact: &Contact) -> Option<Contact> {
+    let is_first = meta.caught_up && meta.stability.adopted == Hlc::ZERO;
+    let same = |known: &&Contact| (&known.gossip, &known.http) == (&contact.gossip, &contact.http);
+    meta.roster.contact(meta.node).filter(|_| is_first).filter(same).cloned()
+}
