@@ -132,13 +132,14 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// The roster of a node that founds: itself alone, its own sponsor.
+    /// The roster of a node that founds, which is reached there: itself alone, its own sponsor, added when that was stamped.
     ///
     /// # Errors
-    /// [`RosterError::Name`].
-    pub fn found(id: NodeId, name: &str, at: Hlc) -> Result<Self, RosterError> {
+    /// Those of [`Roster::add`] and [`Roster::set_contact`].
+    pub fn found(id: NodeId, name: &str, contact: Contact) -> Result<Self, RosterError> {
         let mut roster = Self::default();
-        roster.add(id, Add { at, sponsor: id, name: name.to_owned() })?;
+        roster.add(id, Add { at: contact.stamp, sponsor: id, name: name.to_owned() })?;
+        roster.set_contact(id, contact)?;
         Ok(roster)
     }
 

@@ -285,6 +285,7 @@ impl World {
             expiry,
             replaced_by: Vec::new(),
             acknowledged: false,
+            hurt: false,
             lost,
             quarantined: false,
             deleted: false,

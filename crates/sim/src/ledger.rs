@@ -23,6 +23,8 @@ pub(crate) struct Written {
     /// Later writes that were meant to replace it.
     pub(crate) replaced_by: Vec<Dot>,
     pub(crate) acknowledged: bool,
+    /// A disk, or a record, that held it was lost by a fault.
+    pub(crate) hurt: bool,
     /// Every disk that held it was lost by a fault.
     pub(crate) lost: bool,
     /// It lies in a quarantine file.
@@ -70,8 +72,9 @@ pub(crate) struct Ledger {
     pub(crate) holdings: Holdings,
     /// What tombstones had seen that are off some disk.
     pub(crate) purged: BTreeMap<(ClusterId, Key), Context>,
-    /// The greatest watermark that each cluster ever had on a disk.
+    /// The greatest watermark, and the greatest horizon, that each cluster ever had on a disk.
     pub(crate) watermarks: BTreeMap<ClusterId, Hlc>,
+    pub(crate) horizons: BTreeMap<ClusterId, Hlc>,
     /// Which members a roster's version stands for.
     pub(crate) versions: BTreeMap<(ClusterId, RosterVersion), RosterVersion>,
     /// What was last looked at of each host for that: the version, how many ids there were, how many removed.

@@ -13,7 +13,7 @@ use gossip::founding::{
 };
 use gossip::liveness::LivenessState;
 use gossip::meta::Meta;
-use gossip::roster::Roster;
+use gossip::roster::{Contact, Roster};
 use gossip::rules::Rule;
 use gossip::time::Now;
 use model::{ClusterId, DigestKey, NodeId};
@@ -121,7 +121,9 @@ impl World {
         let wall_ms = host.wall.ms(self.now);
         let node = host.disk.small.borrow().node.unwrap_or(NodeId(0));
         let stamp = gossip::core::Time::tick(&clock, wall_ms);
-        let roster = stamp.and_then(|at| Roster::found(node, &host.settings.name, at).ok());
+        let (gossip, http) = (host.address.clone(), host.address.replace(":7711", ":7710"));
+        let contact = stamp.map(|stamp| Contact { stamp, gossip, http });
+        let roster = contact.and_then(|contact| Roster::found(node, &host.settings.name, contact).ok());
         let Some(roster) = roster else {
             return self.crash_of_itself(id, "the cluster could not be founded");
         };

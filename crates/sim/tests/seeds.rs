@@ -70,6 +70,11 @@ fn seeds_that_have_found_something_find_nothing() {
         (100_001_123, "one that is put back vouches for what it has forgotten"),
         (100_020_706, "the same on a clock that was put back by an hour"),
         (100_027_335, "what three have lost, and a removed member has"),
+        (200_025_230, "the same of what had replaced something"),
+        (200_067_306, "a removed member that knows nobody who could tell it"),
+        (200_080_777, "a watermark that only a removed member's disk has"),
+        (200_101_521, "the only member that is left loses a record"),
+        (304_402, "a newcomer one of whose seeds has left, and the other looks for it, too"),
         (200_907, "promises that were enough by an older watermark"),
         (80_017_688, "a sponsor's disk is put back to before an addition"),
     ];

@@ -43,6 +43,8 @@ pub(super) struct Forgetting {
     pub(super) publishing: bool,
     /// When this life began.
     pub(super) begun: Duration,
+    /// When another life was heard of last, or another member.
+    pub(super) last_heard: Duration,
     /// An adoption whose time could not be taken yet.
     pub(super) adoption_due: bool,
     /// Something is known that was not reckoned with.
@@ -67,7 +69,7 @@ impl Core {
     pub(super) fn begin_forgetting(&mut self, life: Hlc, env: Env<'_>) {
         self.forgetting.version = self.version_of(&self.meta.roster);
         self.forgetting.members = self.meta.roster.members().collect();
-        self.forgetting.begun = env.now.mono;
+        (self.forgetting.begun, self.forgetting.last_heard) = (env.now.mono, env.now.mono);
         let rules = self.config.rules;
         // No backup can be older than the founding.
         let is_new = self.meta.stability.adopted == Hlc::ZERO;
@@ -77,7 +79,7 @@ impl Core {
         if began_alone {
             kept.alone.get_or_insert(life);
         }
-        // So a founder's first life has nothing to prove.
+        // So the first life on a record that lacks nothing has nothing to prove.
         if !rules.hold(Rule::H25) || (is_new && self.meta.caught_up) {
             kept.be_proven();
         }
@@ -133,17 +135,22 @@ impl Core {
     }
 
     /// When to publish next; never where nothing is made of it. A node that forgets nothing, with a watermark from before,
-    /// does so once in each of its lives and under each roster: whoever is behind that watermark must hear of it up to where
+    /// does so once in each of its lives and under each roster, and once it is proven: whoever is behind that watermark must hear of it up to where
     /// it is not any more, and the watermark rises no further than to there.
     fn publish_at(&self) -> Option<Duration> {
-        let said = || self.forgetting.known.get(self.meta.node).map(|published| published.roster);
-        let once = || self.meta.stability.watermark > Hlc::ZERO && said() != Some(self.forgetting.version);
+        let kept = &self.meta.stability;
+        let is_said = || {
+            let said = self.forgetting.known.under(self.forgetting.version, self.meta.node);
+            said.is_some_and(|said| said.unproven == kept.unproven.is_some())
+        };
+        let once = || kept.watermark > Hlc::ZERO && !is_said();
         (self.config.forgets_deletes || once()).then_some(self.forgetting.publish_at)
     }
 
     /// The roster's members are others than before: nothing counts that was reckoned under the former one.
     pub(super) fn roster_adopted(&mut self, version: RosterVersion, env: Env<'_>) {
         self.forgetting.version = version;
+        self.forgetting.last_heard = env.now.mono;
         self.forgetting.members = self.meta.roster.members().collect();
         self.forgetting.known.keep_members(&self.meta.roster);
         // Everyone publishes anew, who was put back to a backup with earlier times than were told.

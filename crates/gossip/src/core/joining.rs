@@ -5,7 +5,8 @@ use model::NodeId;
 
 use super::{Action, Core, Env, ReplyId};
 use crate::founding::{ClusterFacts, JoinAnswer, JoinRefusal, JoinRequest, SponsorDecision, admit, sponsor};
-use crate::roster::Roster;
+use crate::liveness::LivenessState;
+use crate::roster::{Roster, check_address};
 use crate::rules::Rule;
 
 impl Core {
@@ -33,6 +34,7 @@ impl Core {
         // A member that asks where the others are merges what it is told. Were it told nothing by those that are behind, two
         // of them that have moved at one time would never find each other.
         if self.may_repair() && request.cluster.is_some() && self.meta.roster.contains(request.node) {
+            self.try_where_asked_from(request);
             return self.joined();
         }
         // Whoever is behind does not know yet whether its roster is the newest.
@@ -61,6 +63,17 @@ impl Core {
                 let (promised, needed) = tally.map_or((0, 0), |t| (t.promised as u32, t.needed as u32));
                 JoinAnswer::Refused(JoinRefusal::NoMajority { old, promised, needed })
             }
+        }
+    }
+
+    /// A member that is down at the address known here, and asks from another one, is tried there: it may know that this node
+    /// was removed, and tells such a one nothing of itself.
+    fn try_where_asked_from(&mut self, request: &JoinRequest) {
+        let known = self.meta.roster.contact(request.node).is_some_and(|at| at.gossip == request.gossip);
+        let is_down = self.liveness.state(request.node) == LivenessState::Down;
+        if !known && is_down && check_address(&request.gossip).is_ok() {
+            let address = request.gossip.clone();
+            self.out.push_back(Action::Contact { peer: request.node, address });
         }
     }
 

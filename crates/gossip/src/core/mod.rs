@@ -435,7 +435,7 @@ const RETRY_DOWN: Duration = Duration::from_secs(5);
 /// Keeps the heartbeats' random numbers apart from the rest's.
 const SWIM: u64 = 0x5357_494d;
 
-/// In the first life of all what the founding stamped stands: nobody has to hear of another.
+/// In a founder's first life what the founding stamped stands: nobody has to hear of another.
 fn stamped_at_founding(meta: &Meta, contact: &Contact) -> Option<Contact> {
     let is_first = meta.caught_up && meta.stability.adopted == Hlc::ZERO;
     let same = |known: &&Contact| (&known.gossip, &known.http) == (&contact.gossip, &contact.http);

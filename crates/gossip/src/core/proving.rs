@@ -14,7 +14,8 @@ use crate::stability::{Cause, Terms};
 /// be a backup from when it was alone: then the others call. Whom it lets in meanwhile knows no more of them.
 const ALONE_AFTER: Duration = Duration::from_secs(600);
 /// Where nobody is known that was there all along, as after a power cut, the disks are taken for the newest so long after the
-/// start. Before, there may be members that none of these disks names, since they were put back: they call meanwhile.
+/// last one that started was heard of. Before, there may be members that none of these disks names, since they were put back:
+/// they call meanwhile.
 const ALL_NEW_AFTER: Duration = Duration::from_secs(60);
 impl Core {
     /// When a disk that may be old is taken for the newest.
@@ -88,7 +89,7 @@ impl Core {
     /// Whether no member has heard of anybody since its start who had been there all along, as after a power cut: as far as
     /// known here, and under this roster, in which each one's life is; and nobody else has called meanwhile.
     fn all_unproven(&self, now: Duration) -> bool {
-        if now < self.forgetting.begun + ALL_NEW_AFTER {
+        if now < self.forgetting.last_heard + ALL_NEW_AFTER {
             return false;
         }
         let said = |id| self.forgetting.known.under(self.forgetting.version, id);

@@ -7,7 +7,7 @@ use net::Net;
 
 use super::*;
 use crate::liveness::LivenessState;
-use crate::roster::{Add, Removal};
+use crate::roster::{Add, Contact, Removal};
 
 const WIRE: WireVersions = WireVersions { oldest: 1, newest: 2 };
 
@@ -146,9 +146,14 @@ fn a_request_shows_a_rival_too() {
     assert_eq!(founding.asked(at(ms), &request(3, "c", true)), JoinAnswer::Refused(JoinRefusal::NotReady));
 }
 
+fn contact(ms: u64) -> Contact {
+    let here = || "a:1".to_owned();
+    Contact { stamp: Hlc::new(ms, 0), gossip: here(), http: here() }
+}
+
 #[test]
 fn being_let_in_ends_it_however_late() {
-    let mut roster = Roster::found(NodeId(9), "z", Hlc::new(1, 0)).unwrap();
+    let mut roster = Roster::found(NodeId(9), "z", contact(1)).unwrap();
     let answer = |roster: &Roster| {
         let roster = Box::new(roster.clone());
         let joined =
@@ -178,7 +183,7 @@ fn of_founders_that_see_each_other_one_founds_and_all_join_it() {
 }
 
 fn roster_of_three() -> Roster {
-    let mut roster = Roster::found(NodeId(1), "one", Hlc::new(10, 0)).unwrap();
+    let mut roster = Roster::found(NodeId(1), "one", contact(10)).unwrap();
     for (id, name) in [(2, "two"), (3, "three")] {
         roster
             .add(NodeId(id), Add { at: Hlc::new(20, 0), sponsor: NodeId(1), name: name.to_owned() })

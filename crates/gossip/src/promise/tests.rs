@@ -1,10 +1,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::roster::{Add, Removal};
+use crate::roster::{Add, Contact, Removal};
 
 fn roster(members: u64) -> Roster {
-    let mut roster = Roster::found(NodeId(0), "n0", Hlc::new(1, 0)).unwrap();
+    let here = || "a:1".to_owned();
+    let contact = Contact { stamp: Hlc::new(1, 0), gossip: here(), http: here() };
+    let mut roster = Roster::found(NodeId(0), "n0", contact).unwrap();
     for id in 1..members {
         let add = Add { at: Hlc::new(1 + id, 0), sponsor: NodeId(0), name: format!("n{id}") };
         roster.add(NodeId(id), add).unwrap();

@@ -15,7 +15,7 @@ fn contact(host: &str, millis: u64) -> Contact {
 }
 
 fn founded() -> Roster {
-    Roster::found(NodeId(1), "one", at(10)).unwrap()
+    Roster::found(NodeId(1), "one", contact("a", 10)).unwrap()
 }
 
 #[test]

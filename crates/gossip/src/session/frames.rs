@@ -98,7 +98,7 @@ pub struct Stability {
     pub all_behind: bool,
     /// Whether the sender's disk may be an old one: no session has shown otherwise since its start.
     pub unproven: bool,
-    /// What the sender had last published: its own component, and the time beside which all the others here are told.
+    /// When the sender published last: the time beside which all others here are told, its own component too.
     pub published: Hlc,
     /// The sender's vector, read before it froze its view: merged if the session completes. None before it has published
     /// anything under this roster.

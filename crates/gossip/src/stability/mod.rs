@@ -52,7 +52,7 @@ pub struct Kept {
     pub vector: Vector,
     /// This node's own time at its last adoption: of another roster, or a new life.
     pub adopted: Hlc,
-    /// The own component as it was last published.
+    /// The time of what was last published: the own component, but for what is said under `unproven`.
     pub published: Hlc,
     /// From a start until a session has shown that the disk is not an old one: the own component as the disk said that it was
     /// last published (H25), or as a peer has held it since.

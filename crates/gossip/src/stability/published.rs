@@ -13,7 +13,7 @@ use crate::roster::{Roster, RosterVersion};
 /// What one member said of itself at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// When, by its own clock; its own component. A later one takes the place of an earlier one.
+    /// When, by its own clock. Its own component, once it is proven. A later one takes the place of an earlier one.
     pub at: Hlc,
     /// Under which roster.
     pub roster: RosterVersion,

@@ -10,7 +10,7 @@ use gossip::founding::{
     Founding, FoundingSettings, FoundingStep, JoinAnswer, JoinRefusal, JoinRequest, SeedResult,
 };
 use gossip::meta::Meta;
-use gossip::roster::Roster;
+use gossip::roster::{Contact, Roster};
 use gossip::stability::{Cause, Kept};
 use model::{ClusterId, DigestKey, Hlc};
 use tokio::task::JoinSet;
@@ -121,7 +121,8 @@ fn found(looking: &Looking<'_>, cluster: ClusterId, digest_key: DigestKey) -> Re
         }
     };
     let request = &looking.request;
-    let roster = Roster::found(request.node, &request.name, at).map_err(|error| failed(&error))?;
+    let contact = Contact { stamp: at, gossip: request.gossip.clone(), http: request.http.clone() };
+    let roster = Roster::found(request.node, &request.name, contact).map_err(|error| failed(&error))?;
     tracing::info!(%cluster, "founded a cluster");
     Ok(record(request, cluster, digest_key, roster, true))
 }

@@ -2,9 +2,11 @@
 //! fault. The disk of a member that was removed counts: it is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
+use gossip::meta::Meta;
 use model::{ClusterId, Context, Dot, Entry, Hlc, Key};
-use storage::{Space, read_all};
+use storage::{Marks, Space, read_all};
 
 use crate::host::{Host, HostId};
 use crate::ledger::Written;
@@ -46,11 +48,17 @@ impl World {
         self.ledger.watermarks.get(&cluster).copied().unwrap_or(Hlc::ZERO)
     }
 
-    /// The greatest watermark of a cluster that is on any disk now, but for one host's.
-    pub(crate) fn watermark_on_disks(&self, cluster: ClusterId, but: Option<HostId>) -> Hlc {
+    /// The greatest watermark and horizon of a cluster that are on any disk now, but for one host's and those of removed
+    /// members, who tell nobody.
+    pub(crate) fn marks_on_disks(&self, cluster: ClusterId, but: Option<HostId>) -> Marks {
         let others = self.hosts.iter().filter(|(id, _)| Some(**id) != but);
-        let records = others.filter_map(|(_, host)| host.record()).filter(|record| record.cluster == cluster);
-        records.map(|record| record.stability.watermark).max().unwrap_or_default()
+        let counts =
+            |record: &Rc<Meta>| record.cluster == cluster && !self.ledger.removed.contains(&record.node);
+        let records = others.filter_map(|(_, host)| host.record()).filter(counts);
+        records.map(|record| record.stability.marks()).fold(Marks::default(), |most, of| Marks {
+            watermark: most.watermark.max(of.watermark),
+            horizon: most.horizon.max(of.horizon),
+        })
     }
 
     /// Looks at all disks.
@@ -121,6 +129,7 @@ impl World {
         let dots: Vec<Dot> = self.ledger.of_key(cluster, key).map(|(dot, _)| dot).collect();
         for dot in dots.into_iter().filter(|dot| context.covers(*dot)) {
             if let Some(written) = self.ledger.dots.get_mut(&dot) {
+                written.hurt = true;
                 written.lost |= !elsewhere.is_some_and(|all| all.iter().any(|context| context.covers(dot)));
             }
         }
@@ -137,22 +146,28 @@ impl World {
         key.map_or(!rotten.is_empty(), |key| rotten.iter().any(|at| at.get(8..) == Some(key.as_bytes())))
     }
 
-    /// The disk of a host is about to be lost. That a write was forgotten only a watermark tells: where the greatest is lost
-    /// with its last disk, what comes back from before is nobody's fault, and what no disk remembers is lost.
+    /// The disk of a host is about to be lost. That a write was forgotten only a watermark tells, or the horizon: where the
+    /// greatest is lost with its last disk, what comes back from before is nobody's fault, and what no disk remembers is lost.
     fn note_forgotten_lost(&mut self, host: HostId, others: &Known) {
         let Some(cluster) = self.hosts.get(&host).and_then(Host::record).map(|record| record.cluster) else {
             return;
         };
-        let left = self.watermark_on_disks(cluster, Some(host));
-        if left >= self.watermark_of(cluster) {
+        let left = self.marks_on_disks(cluster, Some(host));
+        let horizon = self.ledger.horizons.get(&cluster).copied().unwrap_or_default();
+        let forgot_deletes = left.watermark < self.watermark_of(cluster);
+        if !forgot_deletes && left.horizon >= horizon {
             return;
         }
-        self.ledger.deletes_may_return(cluster);
-        self.ledger.purged.retain(|(of, _), _| *of != cluster);
-        for (dot, written) in self.ledger.dots.iter_mut().filter(|(dot, _)| dot.hlc > left) {
+        if forgot_deletes {
+            self.ledger.deletes_may_return(cluster);
+            self.ledger.purged.retain(|(of, _), _| *of != cluster);
+        }
+        for (dot, written) in self.ledger.dots.iter_mut().filter(|(_, written)| written.cluster == cluster) {
             let contexts = others.get(&(cluster, written.key.clone()));
             let is_known = contexts.is_some_and(|all| all.iter().any(|context| context.covers(*dot)));
-            written.lost |= written.cluster == cluster && !is_known;
+            let is_over = written.expiry.is_over(horizon) && !written.expiry.is_over(left.horizon);
+            let is_forgotten = is_over || (forgot_deletes && dot.hlc > left.watermark);
+            written.lost |= is_forgotten && !is_known;
         }
     }
 
@@ -172,6 +187,7 @@ impl World {
         };
         for dot in held {
             let Some(written) = self.ledger.dots.get_mut(&dot) else { continue };
+            written.hurt = true;
             let contexts = others.get(&(written.cluster, written.key.clone()));
             written.lost |= !contexts.is_some_and(|all| all.iter().any(|context| context.covers(dot)));
         }

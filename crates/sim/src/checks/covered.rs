@@ -90,8 +90,9 @@ impl World {
         };
         let holds = |entry: &Entry| entry.siblings().iter().any(|s| s.dot() == dot);
         let covers = |entry: &Entry| entry.context().covers(dot);
-        let elsewhere =
-            removed(written.node) || any(&|id| roster.added(id).is_none(), &covers) || any(&removed, &holds);
+        let elsewhere = removed(written.node)
+            || any(&|id| roster.added(id).is_none(), &covers)
+            || (written.hurt && any(&removed, &covers));
         elsewhere && !any(&|id| roster.contains(id), &holds)
     }
 }

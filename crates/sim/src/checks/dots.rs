@@ -34,7 +34,7 @@ impl World {
     /// watermark: there are tokens from then still.
     pub(crate) fn lies_under_unknown(&self, host: HostId, dot: Dot) -> bool {
         let Some(own) = self.hosts.get(&host).and_then(|host| host.record()) else { return false };
-        let nobody_knows = dot.hlc > self.watermark_on_disks(own.cluster, None);
+        let nobody_knows = dot.hlc > self.marks_on_disks(own.cluster, None).watermark;
         (nobody_knows || self.is_unsure(&own)) && dot.hlc <= self.watermark_of(own.cluster)
     }
 

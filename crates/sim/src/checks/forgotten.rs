@@ -57,7 +57,7 @@ impl World {
         let lacks = |member: &Member| {
             let meta = member.core.meta();
             // A node that began a life alone waits longer than this for a call of others.
-            let waits_for_a_call = meta.stability.unproven.is_some();
+            let waits_for_a_call = meta.stability.alone.is_some();
             waits_for_a_call || meta.roster.members().any(|id| !at_work.contains(&(member.cluster, id)))
         };
         let waiting = self.serving().filter(|(_, _, member)| lacks(member));

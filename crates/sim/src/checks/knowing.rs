@@ -53,7 +53,8 @@ impl World {
     /// A client is about to be answered.
     pub(crate) fn check_knows(&mut self, host: HostId, key: &Key) {
         let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return };
-        if self.refuses(host, false).is_some() {
+        // The only member has nobody left to wait for.
+        if self.refuses(host, false).is_some() || member.core.meta().roster.len() == 1 {
             return;
         }
         let Some(must) = member.seen.must_know.get(key) else { return };

@@ -25,6 +25,8 @@ impl World {
         }
         let watermark = self.ledger.watermarks.entry(now.cluster).or_default();
         *watermark = now.stability.watermark.max(*watermark);
+        let horizon = self.ledger.horizons.entry(now.cluster).or_default();
+        *horizon = now.stability.horizon.max(*horizon);
         self.check_version(host, now);
         self.check_vector(host, before.filter(|before| before.node == now.node), now);
         let Some(before) = before.filter(|before| before.cluster == now.cluster && before.node == now.node)

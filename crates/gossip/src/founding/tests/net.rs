@@ -107,7 +107,7 @@ impl Net {
                 }
                 FoundingStep::Founded { cluster, .. } => {
                     self.founded.push(node);
-                    let roster = Roster::found(NodeId(node), "n", Hlc::new(1, 0)).unwrap();
+                    let roster = Roster::found(NodeId(node), "n", contact(1)).unwrap();
                     let slow_disk = Duration::from_millis(self.rng.random_range(0..8_000));
                     self.after(now.mono + slow_disk, Event::OnDisk(node, cluster, Box::new(roster)));
                     continue;

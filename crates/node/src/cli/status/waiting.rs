@@ -77,7 +77,7 @@ fn why(members: &[Row], waits: &WaitsFor) -> String {
              knows all members"
         ),
         Some(WaitsWhy::Started) => {
-            "; it has started, and is to meet a member that was there all along; where all have started it waits a minute"
+            "; it has started, and is to meet a member that was there all along; where there is none it waits a minute, or ten where it began alone"
                 .to_owned()
         }
         // By two clocks, of which either may be the wrong one.
