@@ -213,6 +213,34 @@ mod tests {
         assert_eq!(play(), Ok(()));
     }
 
+    /// Two are put back to before the third was added, which cannot be reached for some seconds. To each other they are all
+    /// there is; that they prove each other must wait.
+    #[test]
+    fn who_is_put_back_with_all_it_knows_waits_for_those_it_does_not_know() {
+        let mut world = World::new(&Setting { seed: 1, ..Setting::default() });
+        let mut play = || {
+            world.cluster(2)?;
+            world.run_for(secs(12))?;
+            world.inject(&Fault::BackUp { host: h(1) });
+            world.inject(&Fault::BackUp { host: h(2) });
+            world.join(h(3), "n3", &[h(1)], false);
+            world.until_serving(&[h(3)])?;
+            world.put_surely(h(3), 1, "forgotten by two", None)?;
+            let written = world.newest(h(3), 1);
+            world.run_for(secs(2))?;
+            world.inject(&Fault::Pause { host: h(3), time: secs(40) });
+            for host in [h(1), h(2)] {
+                world.inject(&Fault::Restore { host, off: Duration::from_millis(100) });
+            }
+            world.run_for(secs(38))?;
+            assert!(world.watermark(h(1)) < written && world.watermark(h(2)) < written, "h3 alone has it");
+            world.run_for(secs(40))?;
+            assert_eq!((world.newest(h(1), 1), world.newest(h(2), 1)), (written, written), "h3 is back");
+            Ok::<_, Violation>(())
+        };
+        assert_eq!(play(), Ok(()));
+    }
+
     /// Seed 10037219: a founder is put back to a backup from when it was alone, and lets a node in before it meets those
     /// that it has forgotten. Neither knows what these hold: no watermark may rise by what the two tell each other.
     #[test]
