@@ -148,7 +148,7 @@ impl World {
         caught_up: bool,
     ) {
         let Some(host) = self.hosts.get(&id) else { return };
-        let meta = Meta {
+        let mut meta = Meta {
             node: host.disk.small.borrow().node.unwrap_or(NodeId(0)),
             name: host.settings.name.clone(),
             cluster,
@@ -163,6 +163,8 @@ impl World {
         if !self.persist(id, Rc::new(meta.clone())) {
             return self.crash_of_itself(id, "its record cannot be written");
         }
+        // Not on the disk.
+        meta.stability.founded_now = caught_up;
         self.be_member(id, meta, false);
     }
 

@@ -1,6 +1,6 @@
 //! Watermark and horizon at work: reckoned from what was published, and the store moved along with them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use merkle::RangeDigest;
@@ -45,6 +45,8 @@ pub(super) struct Forgetting {
     pub(super) begun: Duration,
     /// When another life was heard of last, or another member.
     pub(super) last_heard: Duration,
+    /// With whom a session has completed while every member was behind.
+    pub(super) met: BTreeSet<NodeId>,
     /// An adoption whose time could not be taken yet.
     pub(super) adoption_due: bool,
     /// Something is known that was not reckoned with.
@@ -71,16 +73,14 @@ impl Core {
         self.forgetting.members = self.meta.roster.members().collect();
         (self.forgetting.begun, self.forgetting.last_heard) = (env.now.mono, env.now.mono);
         let rules = self.config.rules;
-        // No backup can be older than the founding.
-        let is_new = self.meta.stability.adopted == Hlc::ZERO;
-        let began_alone = !is_new && self.meta.roster.len() == 1;
+        let founded_now = std::mem::take(&mut self.meta.stability.founded_now);
+        let began_alone = !founded_now && self.meta.roster.len() == 1;
         let kept = &mut self.meta.stability;
         kept.begin_life(life);
         if began_alone {
             kept.alone.get_or_insert(life);
         }
-        // So the first life on a record that lacks nothing has nothing to prove.
-        if !rules.hold(Rule::H25) || (is_new && self.meta.caught_up) {
+        if !rules.hold(Rule::H25) || founded_now {
             kept.be_proven();
         }
         let past = kept.watermark.max(kept.published);
@@ -89,7 +89,7 @@ impl Core {
         if !caught_up {
             self.meta.stability.behind.get_or_insert(Cause::Joined);
         }
-        self.alone_is_not_behind(is_new);
+        self.alone_is_not_behind(founded_now);
         self.forgetting.publish_at = env.now.mono;
         if self.config.rules.hold(Rule::H30) {
             self.test_behind();
@@ -151,6 +151,7 @@ impl Core {
     pub(super) fn roster_adopted(&mut self, version: RosterVersion, env: Env<'_>) {
         self.forgetting.version = version;
         self.forgetting.last_heard = env.now.mono;
+        self.forgetting.met.clear();
         self.forgetting.members = self.meta.roster.members().collect();
         self.forgetting.known.keep_members(&self.meta.roster);
         // Everyone publishes anew, who was put back to a backup with earlier times than were told.

@@ -74,6 +74,8 @@ impl Core {
         if !known && is_down && check_address(&request.gossip).is_ok() {
             let address = request.gossip.clone();
             self.out.push_back(Action::Contact { peer: request.node, address });
+            self.tried_elsewhere.insert(request.node);
+            self.tell_or_name_roster(request.node);
         }
     }
 

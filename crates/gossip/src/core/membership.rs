@@ -71,6 +71,9 @@ impl Core {
         self.put_contact_right(env);
         let down = |id: &NodeId| self.liveness.state(*id) == LivenessState::Down;
         let down: Vec<NodeId> = self.others().filter(down).collect();
+        for peer in std::mem::take(&mut self.tried_elsewhere) {
+            self.reach_where_known(peer);
+        }
         // In a large cluster that has just started most have not been heard of yet.
         for peer in self.some_of(&down) {
             self.tell_or_name_roster(peer);
@@ -112,10 +115,14 @@ impl Core {
         }
     }
 
-    fn meet(&mut self, peer: NodeId, env: Env<'_>) {
+    fn reach_where_known(&mut self, peer: NodeId) {
         if let Some(contact) = self.meta.roster.contact(peer) {
             self.out.push_back(Action::Contact { peer, address: contact.gossip.clone() });
         }
+    }
+
+    fn meet(&mut self, peer: NodeId, env: Env<'_>) {
+        self.reach_where_known(peer);
         self.liveness.add_member(env.now, peer);
     }
 
@@ -140,7 +147,7 @@ impl Core {
 
     /// Tells a peer this node's roster; in a large cluster where this node is, or no answer could come, and the version:
     /// whoever has another one answers with that.
-    fn tell_or_name_roster(&mut self, peer: NodeId) {
+    pub(super) fn tell_or_name_roster(&mut self, peer: NodeId) {
         if self.is_large() {
             let own = self.meta.roster.of(&[self.meta.node].into());
             self.say(peer, Frame::RosterNews(Box::new(own)));

@@ -187,6 +187,8 @@ pub struct Core {
     beat_at: Duration,
     /// When members that are down are tried again.
     retry_down_at: Duration,
+    /// Members that are tried until then at an address that the roster does not name.
+    tried_elsewhere: BTreeSet<NodeId>,
     stopped: Option<String>,
     stopping: bool,
     changed: bool,
@@ -243,6 +245,7 @@ impl Core {
             refused: None,
             beat_at: Duration::ZERO,
             retry_down_at: env.now.mono + RETRY_DOWN,
+            tried_elsewhere: BTreeSet::new(),
             stopped: None,
             stopping: false,
             changed: true,
@@ -437,7 +440,7 @@ const SWIM: u64 = 0x5357_494d;
 
 /// In a founder's first life what the founding stamped stands: nobody has to hear of another.
 fn stamped_at_founding(meta: &Meta, contact: &Contact) -> Option<Contact> {
-    let is_first = meta.caught_up && meta.stability.adopted == Hlc::ZERO;
+    let is_first = meta.stability.founded_now;
     let same = |known: &&Contact| (&known.gossip, &known.http) == (&contact.gossip, &contact.http);
     meta.roster.contact(meta.node).filter(|_| is_first).filter(same).cloned()
 }

@@ -76,6 +76,7 @@ impl Core {
     pub(super) fn be_restored(&mut self) {
         self.meta.caught_up = false;
         self.meta.stability.behind = Some(Cause::Restored);
+        self.forgetting.met.clear();
         self.schedule.set_needed(true);
         self.changed = true;
     }
@@ -94,6 +95,13 @@ impl Core {
         }
         let said = |id| self.forgetting.known.under(self.forgetting.version, id);
         self.others().all(|id| said(id).is_some_and(|said| said.unproven))
+    }
+
+    /// Where every member is behind each holds what it has with all others before it goes on: whoever went on after one
+    /// session would be taken for the one that knows, by a third that holds what neither of the two has.
+    fn has_met_all(&mut self, peer: NodeId) -> bool {
+        self.forgetting.met.insert(peer);
+        self.others().all(|id| self.forgetting.met.contains(&id))
     }
 
     /// A session has completed in which nothing was left out: all that the peer held is durably held here.
@@ -120,6 +128,9 @@ impl Core {
             (core.meta.caught_up, kept.unproven.is_some(), kept.published)
         };
         let was = stands(self);
+        if session.terms() == Terms::AllBehind && !self.has_met_all(session.peer()) {
+            return;
+        }
         let knows_more = !session.peer_unproven() || self.all_unproven(now);
         // Where everyone is behind there is nobody to wait for.
         let proves =

@@ -44,6 +44,10 @@ pub use watermark::{Reckoned, Waits, reckon};
 /// What of all this a member must remember across restarts. On disk before it is used or told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
+    /// Whether this process has founded the cluster: the disk has nothing to prove until it ends. Never on a disk, where it
+    /// would be in a backup, too.
+    #[serde(skip)]
+    pub founded_now: bool,
     /// Every dot at or under it is known to every member. Never falls.
     pub watermark: Hlc,
     /// What expires at or under it has expired for everybody. Never falls.

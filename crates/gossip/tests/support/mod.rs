@@ -13,7 +13,7 @@ use gossip::coordinator::{self, NewValue, WriteLimits};
 use gossip::core::{Action, Answered, Core, CoreConfig, Env, Event, Status, Time};
 use gossip::meta::Meta;
 use gossip::roster::{Add, Contact, Roster};
-use gossip::stability::take_out;
+use gossip::stability::{Kept, take_out};
 use gossip::time::Now;
 use gossip::wire::{self, Frame};
 use model::{ClusterId, Context, DigestKey, Dot, Entry, Hlc, Key, NodeId, WriterId};
@@ -134,7 +134,7 @@ impl Cluster {
                 roster: roster.clone(),
                 promises: Default::default(),
                 caught_up: true,
-                stability: Default::default(),
+                stability: Kept { founded_now: true, ..Kept::default() },
                 identical: BTreeMap::new(),
                 unsearched: false,
             };

@@ -142,7 +142,11 @@ fn record(
         roster,
         promises: Default::default(),
         caught_up,
-        stability: Kept { behind: (!caught_up).then_some(Cause::Joined), ..Kept::default() },
+        stability: Kept {
+            founded_now: caught_up,
+            behind: (!caught_up).then_some(Cause::Joined),
+            ..Kept::default()
+        },
         identical: BTreeMap::new(),
         unsearched: false,
     }

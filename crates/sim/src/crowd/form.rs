@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gossip::meta::Meta;
 use gossip::roster::{Add, Contact, Roster, RosterError};
+use gossip::stability::Kept;
 use model::{ClusterId, DigestKey, Hlc, NodeId};
 use rand::RngExt;
 use storage::MemoryEngine;
@@ -45,7 +46,7 @@ impl World {
                 roster: roster.clone(),
                 promises: Default::default(),
                 caught_up: true,
-                stability: Default::default(),
+                stability: Kept { founded_now: true, ..Kept::default() },
                 identical: Default::default(),
                 unsearched: false,
             };
