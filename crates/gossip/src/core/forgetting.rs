@@ -43,8 +43,10 @@ pub(super) struct Forgetting {
     pub(super) publishing: bool,
     /// When this life began.
     pub(super) begun: Duration,
-    /// When another life was heard of last, or another member.
+    /// When a member was heard of last that had not been heard of in this life.
     pub(super) last_heard: Duration,
+    /// Of which members a life was heard of.
+    pub(super) heard: BTreeSet<NodeId>,
     /// With whom a session has completed while every member was behind.
     pub(super) met: BTreeSet<NodeId>,
     /// An adoption whose time could not be taken yet.
@@ -150,9 +152,12 @@ impl Core {
     /// The roster's members are others than before: nothing counts that was reckoned under the former one.
     pub(super) fn roster_adopted(&mut self, version: RosterVersion, env: Env<'_>) {
         self.forgetting.version = version;
-        self.forgetting.last_heard = env.now.mono;
         self.forgetting.met.clear();
-        self.forgetting.members = self.meta.roster.members().collect();
+        let members: Vec<NodeId> = self.meta.roster.members().collect();
+        if members != self.forgetting.members {
+            self.forgetting.last_heard = env.now.mono;
+        }
+        self.forgetting.members = members;
         self.forgetting.known.keep_members(&self.meta.roster);
         // Everyone publishes anew, who was put back to a backup with earlier times than were told.
         self.forgetting.told.clear();
@@ -167,17 +172,18 @@ impl Core {
     }
 
     /// What is held of members that have begun a life since is looked at anew.
-    pub(super) fn lives_began(&mut self, before: &Roster) {
-        let (me, meta) = (self.meta.node, &mut self.meta);
+    pub(super) fn lives_began(&mut self, before: &Roster, env: Env<'_>) {
         if !self.config.rules.hold(Rule::H26) {
             return;
         }
-        for member in meta.roster.members().filter(|id| *id != me) {
+        let others: Vec<NodeId> = self.others().collect();
+        for member in others {
             let stamp = |roster: &Roster| roster.contact(member).map(|contact| contact.stamp);
-            if let (Some(was), Some(at)) = (stamp(before), stamp(&meta.roster))
+            if let (Some(was), Some(at)) = (stamp(before), stamp(&self.meta.roster))
                 && was < at
             {
-                meta.stability.life_began(member, at);
+                self.meta.stability.life_began(member, at);
+                self.heard_of_life(member, env.now.mono);
             }
         }
     }

@@ -34,7 +34,7 @@ impl Core {
         // A member that asks where the others are merges what it is told. Were it told nothing by those that are behind, two
         // of them that have moved at one time would never find each other.
         if self.may_repair() && request.cluster.is_some() && self.meta.roster.contains(request.node) {
-            self.try_where_asked_from(request);
+            self.try_where_asked_from(request, env);
             return self.joined();
         }
         // Whoever is behind does not know yet whether its roster is the newest.
@@ -68,13 +68,16 @@ impl Core {
 
     /// A member that is down at the address known here, and asks from another one, is tried there: it may know that this node
     /// was removed, and tells such a one nothing of itself.
-    fn try_where_asked_from(&mut self, request: &JoinRequest) {
+    fn try_where_asked_from(&mut self, request: &JoinRequest, env: Env<'_>) {
+        if self.tried_elsewhere.contains_key(&request.node) {
+            return;
+        }
         let known = self.meta.roster.contact(request.node).is_some_and(|at| at.gossip == request.gossip);
         let is_down = self.liveness.state(request.node) == LivenessState::Down;
         if !known && is_down && check_address(&request.gossip).is_ok() {
             let address = request.gossip.clone();
             self.out.push_back(Action::Contact { peer: request.node, address });
-            self.tried_elsewhere.insert(request.node);
+            self.tried_elsewhere.insert(request.node, env.now.mono);
             self.tell_or_name_roster(request.node);
         }
     }

@@ -71,7 +71,10 @@ impl Core {
         self.put_contact_right(env);
         let down = |id: &NodeId| self.liveness.state(*id) == LivenessState::Down;
         let down: Vec<NodeId> = self.others().filter(down).collect();
-        for peer in std::mem::take(&mut self.tried_elsewhere) {
+        let over = |since: &Duration| env.now.mono >= *since + super::RETRY_DOWN;
+        let tried = self.tried_elsewhere.iter().filter(|(_, since)| over(since));
+        for peer in tried.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.tried_elsewhere.remove(&peer);
             self.reach_where_known(peer);
         }
         // In a large cluster that has just started most have not been heard of yet.
@@ -222,7 +225,7 @@ impl Core {
         self.meta.promises.release(&self.meta.roster);
         let version = self.version_of(&self.meta.roster);
         if self.forgetting.version != version {
-            self.lives_began(before);
+            self.lives_began(before, env);
             self.roster_adopted(version, env);
         }
         self.persist();
@@ -383,6 +386,7 @@ impl Core {
     pub(super) fn new_life(&mut self, peer: NodeId, life: WriterId, env: Env<'_>) {
         self.end_sessions_with(peer, env);
         self.forget_told(peer);
+        self.heard_of_life(peer, env.now.mono);
         self.repairs.went_well(peer);
         let known = self.peers.entry(peer).or_default();
         let left = known.life;

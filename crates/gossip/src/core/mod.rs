@@ -187,8 +187,8 @@ pub struct Core {
     beat_at: Duration,
     /// When members that are down are tried again.
     retry_down_at: Duration,
-    /// Members that are tried until then at an address that the roster does not name.
-    tried_elsewhere: BTreeSet<NodeId>,
+    /// Members that are tried for a while at an address that the roster does not name, and since when.
+    tried_elsewhere: BTreeMap<NodeId, Duration>,
     stopped: Option<String>,
     stopping: bool,
     changed: bool,
@@ -245,7 +245,7 @@ impl Core {
             refused: None,
             beat_at: Duration::ZERO,
             retry_down_at: env.now.mono + RETRY_DOWN,
-            tried_elsewhere: BTreeSet::new(),
+            tried_elsewhere: BTreeMap::new(),
             stopped: None,
             stopping: false,
             changed: true,

@@ -81,6 +81,15 @@ impl Core {
         self.changed = true;
     }
 
+    /// A member has begun a life. Who has not been met in it was not met; and of each the first that is heard of counts for the
+    /// time in which others call, not all of one that starts again and again.
+    pub(super) fn heard_of_life(&mut self, member: NodeId, now: Duration) {
+        self.forgetting.met.remove(&member);
+        if self.forgetting.heard.insert(member) {
+            self.forgetting.last_heard = now;
+        }
+    }
+
     /// Whether every member is known to be behind, this one too (H29).
     pub(super) fn all_behind(&self) -> bool {
         let is_behind = |id: NodeId| self.peers.get(&id).and_then(|peer| peer.behind) == Some(true);
@@ -98,9 +107,13 @@ impl Core {
     }
 
     /// Where every member is behind each holds what it has with all others before it goes on: whoever went on after one
-    /// session would be taken for the one that knows, by a third that holds what neither of the two has.
-    fn has_met_all(&mut self, peer: NodeId) -> bool {
-        self.forgetting.met.insert(peer);
+    /// session would be taken for the one that knows, by a third that holds what neither of the two has. A session that began
+    /// under another roster may end now with what was so then.
+    fn has_met_all(&mut self, session: &Session) -> bool {
+        if session.roster() != self.forgetting.version {
+            return false;
+        }
+        self.forgetting.met.insert(session.peer());
         self.others().all(|id| self.forgetting.met.contains(&id))
     }
 
@@ -128,7 +141,7 @@ impl Core {
             (core.meta.caught_up, kept.unproven.is_some(), kept.published)
         };
         let was = stands(self);
-        if session.terms() == Terms::AllBehind && !self.has_met_all(session.peer()) {
+        if session.terms() == Terms::AllBehind && !self.has_met_all(session) {
             return;
         }
         let knows_more = !session.peer_unproven() || self.all_unproven(now);
