@@ -88,6 +88,13 @@ pub struct Contact {
     pub http: String,
 }
 
+impl Contact {
+    /// Whether it names the same addresses, whenever that was stamped.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        (&self.gossip, &self.http) == (&other.gossip, &other.http)
+    }
+}
+
 /// The hash of who belongs: equal versions mean equal adds, removes and marks of leaving. Contacts do not count.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct RosterVersion(pub [u8; 16]);

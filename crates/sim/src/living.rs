@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use gossip::core::{Core, CoreConfig, Env, Event, Time};
 use gossip::meta::Meta;
-use gossip::roster::Contact;
 use gossip::rules::Rule;
 use model::{NodeId, TokenKey, WriterId};
 use rand::RngExt;
@@ -16,7 +15,7 @@ use storage::{DamagedRecord, MemoryEngine, Store};
 use crate::disk::Kept;
 use crate::host::{Flusher, Host, HostId, Member, Seen, State};
 use crate::wall::NodeClock;
-use crate::world::{Due, World};
+use crate::world::{Due, World, contact};
 
 impl World {
     /// Switches the node on, on what its disk holds.
@@ -64,7 +63,7 @@ impl World {
             return self.crash_of_itself(id, "the clock's reservation cannot be written");
         };
         let life = self.life(id);
-        let contact = Contact { stamp, gossip: address.clone(), http: address.replace(":7711", ":7710") };
+        let contact = contact(&address, stamp);
         let Some(host) = self.hosts.get_mut(&id) else { return };
         let seed = host.rng.random();
         let zero = gossip::time::Now { mono: Duration::ZERO, wall_ms: wall.ms(now) };

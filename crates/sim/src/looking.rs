@@ -13,7 +13,7 @@ use gossip::founding::{
 };
 use gossip::liveness::LivenessState;
 use gossip::meta::Meta;
-use gossip::roster::{Contact, Roster};
+use gossip::roster::Roster;
 use gossip::rules::Rule;
 use gossip::time::Now;
 use model::{ClusterId, DigestKey, NodeId};
@@ -21,7 +21,7 @@ use rand::RngExt;
 
 use crate::host::{HostId, Looking, State};
 use crate::wall::NodeClock;
-use crate::world::{Due, World};
+use crate::world::{Due, World, contact, http_address};
 
 /// A seed that has not answered in this time is asked again later.
 const ASKED_FOR: Duration = Duration::from_secs(3);
@@ -81,7 +81,7 @@ impl World {
             node,
             name,
             gossip: host.address.clone(),
-            http: host.address.replace(":7711", ":7710"),
+            http: http_address(&host.address),
             wire: host.speaks,
             may_found: host.settings.may_found,
             cluster,
@@ -121,8 +121,7 @@ impl World {
         let wall_ms = host.wall.ms(self.now);
         let node = host.disk.small.borrow().node.unwrap_or(NodeId(0));
         let stamp = gossip::core::Time::tick(&clock, wall_ms);
-        let (gossip, http) = (host.address.clone(), host.address.replace(":7711", ":7710"));
-        let contact = stamp.map(|stamp| Contact { stamp, gossip, http });
+        let contact = stamp.map(|stamp| contact(&host.address, stamp));
         let roster = contact.and_then(|contact| Roster::found(node, &host.settings.name, contact).ok());
         let Some(roster) = roster else {
             return self.crash_of_itself(id, "the cluster could not be founded");

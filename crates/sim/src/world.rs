@@ -9,9 +9,10 @@ use bytes::Bytes;
 use gossip::coordinator::WriteLimits;
 use gossip::core::{CoreConfig, Event};
 use gossip::founding::WireVersions;
+use gossip::roster::Contact;
 use gossip::rules::Rules;
 use gossip::wire::WIRE_VERSION;
-use model::NodeId;
+use model::{Hlc, NodeId};
 
 use crate::agenda::Agenda;
 use crate::checks::Violation;
@@ -304,4 +305,14 @@ pub(crate) fn address(host: HostId, moves: u32) -> String {
         0 => format!("{host}:7711"),
         moves => format!("{host}-{moves}:7711"),
     }
+}
+
+/// Where clients reach who is reached there.
+pub(crate) fn http_address(gossip: &str) -> String {
+    gossip.replace(":7711", ":7710")
+}
+
+/// That a member is reached there, as of then.
+pub(crate) fn contact(address: &str, stamp: Hlc) -> Contact {
+    Contact { stamp, gossip: address.to_owned(), http: http_address(address) }
 }

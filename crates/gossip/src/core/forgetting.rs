@@ -137,8 +137,8 @@ impl Core {
     }
 
     /// When to publish next; never where nothing is made of it. A node that forgets nothing, with a watermark from before,
-    /// does so once in each of its lives and under each roster, and once it is proven: whoever is behind that watermark must hear of it up to where
-    /// it is not any more, and the watermark rises no further than to there.
+    /// does so once in each of its lives and under each roster, and once it is proven: whoever is behind that watermark must
+    /// hear of it up to where it is not any more, and the watermark rises no further than to there.
     fn publish_at(&self) -> Option<Duration> {
         let kept = &self.meta.stability;
         let is_said = || {

@@ -32,8 +32,8 @@ impl Core {
             self.peers.entry(*peer).or_default();
         }
         // Where many would have to hear it, only what is new is said; of one that is no member any more nothing.
-        let same = |known: &Contact| (&known.gossip, &known.http) == (&contact.gossip, &contact.http);
-        if self.is_member() && !(self.is_large() && self.meta.roster.contact(me).is_some_and(same)) {
+        let known = self.meta.roster.contact(me).is_some_and(|known| known.is_same_place(&contact));
+        if self.is_member() && !(self.is_large() && known) {
             match self.meta.roster.set_contact(me, contact) {
                 Ok(change) if change.any() => {
                     self.forgetting.version = self.version_of(&self.meta.roster);

@@ -440,7 +440,6 @@ const SWIM: u64 = 0x5357_494d;
 
 /// In a founder's first life what the founding stamped stands: nobody has to hear of another.
 fn stamped_at_founding(meta: &Meta, contact: &Contact) -> Option<Contact> {
-    let is_first = meta.stability.founded_now;
-    let same = |known: &&Contact| (&known.gossip, &known.http) == (&contact.gossip, &contact.http);
-    meta.roster.contact(meta.node).filter(|_| is_first).filter(same).cloned()
+    let known = meta.roster.contact(meta.node).filter(|_| meta.stability.founded_now);
+    known.filter(|known| known.is_same_place(contact)).cloned()
 }

@@ -106,11 +106,15 @@ impl Core {
         self.others().all(|id| said(id).is_some_and(|said| said.unproven))
     }
 
+    fn is_under_this_roster(&self, session: &Session) -> bool {
+        session.roster() == self.forgetting.version
+    }
+
     /// Where every member is behind each holds what it has with all others before it goes on: whoever went on after one
     /// session would be taken for the one that knows, by a third that holds what neither of the two has. A session that began
     /// under another roster may end now with what was so then.
     fn has_met_all(&mut self, session: &Session) -> bool {
-        if session.roster() != self.forgetting.version {
+        if !self.is_under_this_roster(session) {
             return false;
         }
         self.forgetting.met.insert(session.peer());
@@ -120,7 +124,7 @@ impl Core {
     /// A session has completed in which nothing was left out: all that the peer held is durably held here.
     pub(super) fn merge_vector(&mut self, session: &Session, env: Env<'_>) {
         // What was published under another roster may speak of lives that are over.
-        let theirs = session.peer_vector().filter(|_| session.roster() == self.forgetting.version);
+        let theirs = session.peer_vector().filter(|_| self.is_under_this_roster(session));
         if let Some(theirs) = theirs {
             self.meta.stability.vector.merge(theirs, &self.meta.roster);
         }

@@ -42,13 +42,23 @@ impl Core {
     /// and no watermark rises by it.
     fn publish_what_was(&mut self) {
         self.forgetting.publish_at = self.old_until();
-        let (me, kept) = (self.meta.node, &self.meta.stability);
-        let at = kept.vouched(kept.published);
-        let roster = self.forgetting.version;
-        let vector = kept.complete(me, at, &self.meta.roster);
+        let (me, roster) = (self.meta.node, self.forgetting.version);
+        let vector = self.vector_at(self.meta.stability.published);
         let own = Own { roster, adopted: Hlc::ZERO, unproven: true };
         let said = Published::new(me, own, &vector, &self.forgetting.known);
         self.forgetting.known.take(me, said, me);
+    }
+
+    /// What this node's vector says at its own time `at`, of which everything before is durable.
+    fn vector_at(&self, at: Hlc) -> Vector {
+        let kept = &self.meta.stability;
+        kept.complete(self.meta.node, kept.vouched(at), &self.meta.roster)
+    }
+
+    /// What this node publishes at that time.
+    fn publication_at(&self, at: Hlc) -> Published {
+        let known = &self.forgetting.known;
+        Published { at, ..Published::new(self.meta.node, self.own(), &self.vector_at(at), known) }
     }
 
     fn own(&self) -> Own {
@@ -58,13 +68,11 @@ impl Core {
 
     /// Publishes before the time comes, where the watermark could rise by it: in a small cluster.
     pub(super) fn publish_early(&mut self, env: Env<'_>) {
-        let (me, kept) = (self.meta.node, &self.meta.stability);
         if self.forgetting.members.len() > AT_ONCE_MAX || self.forgetting.publishing {
             return;
         }
-        let vector = kept.complete(me, kept.vouched(kept.published), &self.meta.roster);
-        let now = Published::new(me, self.own(), &vector, &self.forgetting.known);
-        let said = self.forgetting.known.get(me);
+        let now = self.publication_at(self.meta.stability.published);
+        let said = self.forgetting.known.get(self.meta.node);
         let is_news = |said: &Published| step(now.least) > step(said.least) || now.meets != said.meets;
         if said.is_none_or(is_news) {
             self.forgetting.publish_at = self.forgetting.publish_at.min(env.now.mono);
@@ -80,8 +88,7 @@ impl Core {
             return;
         }
         kept.published = at;
-        let vector = kept.complete(me, kept.vouched(at), &self.meta.roster);
-        let said = Published { at, ..Published::new(me, self.own(), &vector, &self.forgetting.known) };
+        let said = self.publication_at(at);
         self.forgetting.known.take(me, said, me);
         self.forgetting.reckon = true;
         self.persist();
@@ -93,13 +100,9 @@ impl Core {
 
     /// What an opening says, for this peer. The vector is as of now: what it says is durable here.
     pub(super) fn said_to(&mut self, peer: NodeId) -> Stability {
-        let (me, kept) = (self.meta.node, &self.meta.stability);
-        let own = self.forgetting.known.under(self.forgetting.version, me);
+        let own = self.forgetting.known.under(self.forgetting.version, self.meta.node);
         let published = own.map_or(Hlc::ZERO, |own| own.at);
-        let vector = own.map(|_| {
-            let vector = kept.complete(me, kept.vouched(published), &self.meta.roster);
-            SaidVector::of(self.places(), published, &vector)
-        });
+        let vector = own.map(|_| SaidVector::of(self.places(), published, &self.vector_at(published)));
         let told = self.forgetting.told.get(&peer).copied().unwrap_or_default();
         let around = NodeId(self.rng.random());
         let (news, is_all) = self.forgetting.known.news((told, peer), SAID_MAX, around);

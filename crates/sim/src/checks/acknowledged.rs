@@ -30,6 +30,12 @@ pub(crate) fn on_disk(host: &Host) -> Result<Option<(ClusterId, OnDisk)>, String
 /// The contexts of all disks but one, by cluster and key.
 type Known = BTreeMap<(ClusterId, Key), Vec<Context>>;
 
+/// Whether one of these disks has seen a write.
+fn covers(known: &Known, cluster: ClusterId, key: &Key, dot: Dot) -> bool {
+    let contexts = known.get(&(cluster, key.clone()));
+    contexts.is_some_and(|all| all.iter().any(|context| context.covers(dot)))
+}
+
 impl World {
     fn known(&self, but: Option<HostId>) -> Result<Known, String> {
         let mut known = Known::new();
@@ -66,8 +72,7 @@ impl World {
         let found = self.known(None).and_then(|known| {
             let must = |written: &Written| written.acknowledged && !written.is_excused();
             for (dot, written) in self.ledger.dots.iter().filter(|(_, written)| must(written)) {
-                let contexts = known.get(&(written.cluster, written.key.clone()));
-                let covers = |dot| contexts.is_some_and(|all| all.iter().any(|context| context.covers(dot)));
+                let covers = |dot| covers(&known, written.cluster, &written.key, dot);
                 let forgotten =
                     || self.ledger.is_forgotten(*dot, self.watermark_of(written.cluster), &covers);
                 if !covers(*dot) && !forgotten() {
@@ -89,10 +94,7 @@ impl World {
             host.handed_over = true;
         }
         let Ok(known) = self.known(None) else { return };
-        let is_held = |dot: &Dot, of: &Written| {
-            let contexts = known.get(&(of.cluster, of.key.clone()));
-            contexts.is_some_and(|all| all.iter().any(|context| context.covers(*dot)))
-        };
+        let is_held = |dot: &Dot, of: &Written| covers(&known, of.cluster, &of.key, *dot);
         let rots = |of: &Written| {
             self.hosts.iter().any(|(id, host)| !host.handed_over && self.is_rotten(*id, Some(&of.key)))
         };
@@ -110,8 +112,7 @@ impl World {
     pub(crate) fn note_unflushed_lost(&mut self, host: HostId) {
         let Ok(known) = self.known(None) else { return };
         for (dot, written) in self.ledger.dots.iter_mut().filter(|(_, w)| w.host == host && !w.acknowledged) {
-            let contexts = known.get(&(written.cluster, written.key.clone()));
-            written.lost |= !contexts.is_some_and(|all| all.iter().any(|context| context.covers(*dot)));
+            written.lost |= !covers(&known, written.cluster, &written.key, *dot);
         }
     }
 
@@ -125,12 +126,11 @@ impl World {
         for entry in rows.get(key).into_iter().chain(seen) {
             context.merge(entry.context());
         }
-        let elsewhere = others.get(&(cluster, key.clone()));
         let dots: Vec<Dot> = self.ledger.of_key(cluster, key).map(|(dot, _)| dot).collect();
         for dot in dots.into_iter().filter(|dot| context.covers(*dot)) {
             if let Some(written) = self.ledger.dots.get_mut(&dot) {
                 written.hurt = true;
-                written.lost |= !elsewhere.is_some_and(|all| all.iter().any(|context| context.covers(dot)));
+                written.lost |= !covers(&others, cluster, key, dot);
             }
         }
         for member in self.hosts.values_mut().filter_map(Host::member_mut) {
@@ -163,11 +163,9 @@ impl World {
             self.ledger.purged.retain(|(of, _), _| *of != cluster);
         }
         for (dot, written) in self.ledger.dots.iter_mut().filter(|(_, written)| written.cluster == cluster) {
-            let contexts = others.get(&(cluster, written.key.clone()));
-            let is_known = contexts.is_some_and(|all| all.iter().any(|context| context.covers(*dot)));
             let is_over = written.expiry.is_over(horizon) && !written.expiry.is_over(left.horizon);
             let is_forgotten = is_over || (forgot_deletes && dot.hlc > left.watermark);
-            written.lost |= is_forgotten && !is_known;
+            written.lost |= is_forgotten && !covers(others, cluster, &written.key, *dot);
         }
     }
 
@@ -188,8 +186,7 @@ impl World {
         for dot in held {
             let Some(written) = self.ledger.dots.get_mut(&dot) else { continue };
             written.hurt = true;
-            let contexts = others.get(&(written.cluster, written.key.clone()));
-            written.lost |= !contexts.is_some_and(|all| all.iter().any(|context| context.covers(dot)));
+            written.lost |= !covers(&others, written.cluster, &written.key, dot);
         }
         self.note_forgotten_lost(host, &others);
         // What everyone knew may be known by nobody now.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gossip::meta::Meta;
-use gossip::roster::{Add, Contact, Roster, RosterError};
-use gossip::stability::Kept;
+use gossip::roster::{Add, Roster, RosterError};
 use model::{ClusterId, DigestKey, Hlc, NodeId};
 use rand::RngExt;
 use storage::MemoryEngine;
@@ -15,7 +14,7 @@ use storage::MemoryEngine;
 use crate::disk::Record;
 use crate::host::{HostId, HostSettings};
 use crate::wall::Wall;
-use crate::world::{Due, World, address};
+use crate::world::{Due, World, address, contact};
 
 /// More nodes than that have no generator for each pair of them.
 const PAIRS_MAX: u16 = 64;
@@ -46,7 +45,7 @@ impl World {
                 roster: roster.clone(),
                 promises: Default::default(),
                 caught_up: true,
-                stability: Kept { founded_now: true, ..Kept::default() },
+                stability: Default::default(),
                 identical: Default::default(),
                 unsearched: false,
             };
@@ -69,9 +68,7 @@ fn roster(ids: &[(HostId, NodeId)]) -> Result<Roster, RosterError> {
     let sponsor = ids.first().map_or(NodeId(0), |(_, node)| *node);
     for (id, node) in ids {
         roster.add(*node, Add { at: at(id.0), sponsor, name: format!("n{}", id.0) })?;
-        let gossip = address(*id, 0);
-        let http = gossip.replace(":7711", ":7710");
-        roster.set_contact(*node, Contact { stamp: at(id.0), gossip, http })?;
+        roster.set_contact(*node, contact(&address(*id, 0), at(id.0)))?;
     }
     Ok(roster)
 }
