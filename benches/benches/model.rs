@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use mangrove_benches::{DIGEST_KEY, dot, entry, key, overwritten, value, written};
-use model::{ClusterId, Context, Entry, Expiry, TokenKey, canonical, context_token, stored};
+use model::{ClusterId, Context, Entry, Expiry, Seen, TokenKey, canonical, context_token, stored};
 
 const SIZES: [(&str, usize); 2] = [("128B", 128), ("1MiB", 1 << 20)];
 
@@ -62,10 +62,10 @@ fn tokens(c: &mut Criterion) {
     for writer in 1..=3 {
         entry = written(entry, &Context::default(), dot(writer, writer), value(16));
     }
-    let token = context_token::mint(&token_key, &cluster, &key, entry.context());
+    let token = context_token::mint(&token_key, &cluster, &key, &Seen::of(&entry, 1));
     let mut group = c.benchmark_group("model/context_token/3_writers");
     group.bench_function("mint", |b| {
-        b.iter(|| context_token::mint(&token_key, &cluster, &key, black_box(entry.context())));
+        b.iter(|| context_token::mint(&token_key, &cluster, &key, &Seen::of(black_box(&entry), 1)));
     });
     group.bench_function("open", |b| {
         b.iter(|| context_token::open(&token_key, &cluster, &key, black_box(&token)).unwrap());

@@ -12,9 +12,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Context, Dot, Entry, Expiry, Hlc, Sibling, WriterId};
+use model::{Context, Dot, Entry, Expiry, Hlc, Seen, Sibling, WriterId};
 use thiserror::Error;
 
+use crate::roster::RosterVersion;
 use crate::rules::{Rule, Rules};
 
 /// The longest value a configuration may allow, in bytes.
@@ -113,6 +114,11 @@ pub fn expiry(ttl: Option<Duration>, wall_ms: u64, horizon: Hlc, rules: Rules) -
     let at = Hlc::new(from.millis().saturating_add(millis), from.counter());
     // The end of time is no time but never.
     Ok(Expiry::at(at.min(Hlc::new(Hlc::MILLIS_MAX, 0))))
+}
+
+/// What a write with a client's context replaces at a node with this roster and this watermark (H40).
+pub fn replaced(seen: &Seen, roster: RosterVersion, watermark: Hlc, rules: Rules) -> Context {
+    if rules.hold(Rule::H40) { seen.within(roster.short(), watermark) } else { seen.context().clone() }
 }
 
 /// What a read shows of an entry at this time of the node's clock: ascending, as [`Entry::siblings`].

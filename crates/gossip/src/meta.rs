@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{ClusterId, DigestKey, NodeId};
+use model::{ClusterId, DigestKey, Hlc, NodeId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -56,6 +56,12 @@ impl Meta {
     /// Whether somebody else belongs, so far as this node knows: who could hold what it has lost.
     pub fn has_others(&self) -> bool {
         self.roster.members().any(|id| id != self.node)
+    }
+
+    /// Whether lost records matter: somebody else belongs, or may as soon as it is heard of, since the disk may be a backup from
+    /// when this node was alone. A node that has just founded has nothing to lose.
+    pub fn counts_losses(&self) -> bool {
+        self.has_others() || self.stability.published > Hlc::ZERO
     }
 
     /// Records were found lost: the node is behind, and claims nothing any more of what others held.

@@ -99,6 +99,13 @@ impl Contact {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct RosterVersion(pub [u8; 16]);
 
+impl RosterVersion {
+    /// Half of it: what a context token carries.
+    pub fn short(self) -> u64 {
+        (u128::from_be_bytes(self.0) >> 64) as u64
+    }
+}
+
 impl fmt::Display for RosterVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

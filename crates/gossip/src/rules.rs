@@ -115,6 +115,8 @@ rules! {
     H38 = "a node that is leaving is no partner for another that leaves",
     /// Acts where a rumor is taken in.
     H39 = "a rumor that tells only what lies under the watermark, of a key that is not held, is not taken",
+    /// Acts where a write is coordinated.
+    H40 = "a token's floor counts for the same members only, and up to the node's own watermark",
 }
 
 /// Which rules hold: all, but for those taken away.

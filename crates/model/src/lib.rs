@@ -18,7 +18,8 @@
 //! | `delta` | what one replica must send another so that both hold the same entry |
 //! | `canonical` | the bytes that are hashed, written by hand |
 //! | `stored` | the form in which an entry is kept on disk |
-//! | `context_token` | a context as a client carries it, bound by a MAC |
+//! | `seen` | what a client has seen, and how much of that a node may act on |
+//! | `context_token` | that as a client carries it, bound by a MAC |
 
 pub mod canonical;
 mod context;
@@ -27,6 +28,7 @@ mod delta;
 mod entry;
 mod ids;
 mod key;
+mod seen;
 pub mod stored;
 mod time;
 
@@ -36,5 +38,6 @@ pub use delta::{Delta, DeltaSibling, MissingSibling, Summary};
 pub use entry::{Entry, EntryError, Merged, Sibling};
 pub use ids::{ClusterId, DigestKey, Hash, IdError, NodeId, WriterId};
 pub use key::{KEY_BYTES_MAX, Key, KeyError, Token};
+pub use seen::Seen;
 pub use stored::FormError;
 pub use time::{Dot, Expiry, Hlc};

@@ -8,10 +8,10 @@ use gossip::clock::NeedReservation;
 use gossip::coordinator::{self, NewValue, Refusal, WriteLimits};
 use gossip::core::Serving;
 use gossip::rules::Rule;
-use model::{ClusterId, Context, Dot, Entry, Expiry, Hlc, Key, Sibling, context_token};
-use storage::{Marks, UpdateError};
+use model::{ClusterId, Context, Dot, Entry, Expiry, Hlc, Key, Seen, Sibling, context_token};
+use storage::{Marks, UpdateError, Updated};
 
-use crate::host::{HostId, Waiter};
+use crate::host::{HostId, Member, Waiter};
 use crate::ledger::{Claim, Written};
 use crate::world::World;
 
@@ -103,10 +103,14 @@ impl World {
         };
         self.trace.say(self.now, || format!("client {op:?} {key}: {answer:?}"));
         if let Answer::Read(_, Some(token)) = answer {
-            self.tokens.push(token);
-            if self.tokens.len() > TOKENS_MAX {
-                self.tokens.remove(0);
-            }
+            self.keep_token(token);
+        }
+    }
+
+    fn keep_token(&mut self, token: Token) {
+        self.tokens.push(token);
+        if self.tokens.len() > TOKENS_MAX {
+            self.tokens.remove(0);
         }
     }
 
@@ -147,12 +151,8 @@ impl World {
             shown.drain(..shown.len().saturating_sub(1));
         }
         let whole = shown.len() == entry.siblings().len() || !only_if_all_shown;
-        let token = whole.then(|| Token {
-            key: key.clone(),
-            text: context_token::mint(&member.token_key, &member.cluster, key, entry.context()),
-            cluster: member.cluster,
-            shown: shown.iter().map(|sibling| sibling.dot()).collect(),
-        });
+        let dots = shown.iter().map(|sibling| sibling.dot()).collect();
+        let token = whole.then(|| minted(member, key, &entry, dots));
         Answer::Read(shown.iter().map(|sibling| sibling.value().clone()).collect(), token)
     }
 
@@ -198,62 +198,100 @@ impl World {
         if let Some(why) = self.refuses(host, true) {
             return Answer::Refused(why);
         }
-        let (now, limits) = (self.now, self.limits);
-        let Some(h) = self.hosts.get_mut(&host) else { return gone() };
-        let wall_ms = h.wall.ms(now);
-        let Some(member) = h.member_mut() else { return gone() };
-        // That of the status by which this node serves, as the driver has it.
-        let watermark = member.status.as_ref().map_or(Hlc::ZERO, |status| status.forgetting.watermark);
-        let open = |token: &Token| context_token::open(&member.token_key, &member.cluster, key, &token.text);
+        let Some(member) = self.hosts.get(&host).and_then(|h| h.member()) else { return gone() };
+        let cluster = member.cluster;
+        let open = |token: &Token| context_token::open(&member.token_key, &cluster, key, &token.text);
         let seen = match token.map(open).transpose() {
             Ok(seen) => seen,
             Err(error) => return Answer::Refused(error.to_string()),
         };
-        let (mut made, mut held_before) = (None, BTreeSet::new());
-        let updated = loop {
-            let outcome = member.store.update(key, |held| {
-                held_before = held.siblings().iter().map(|sibling| sibling.dot()).collect();
-                let newest = held.context().newest().max(seen.as_ref().map_or(Hlc::ZERO, Context::newest));
-                let hlc = member.clock.stamp(newest, wall_ms).map_err(Decision::Clock)?;
-                let dot = Dot { hlc, writer: member.life };
-                made = Some(dot);
-                let marks = Marks { watermark, horizon: member.store.marks().horizon };
-                fold(held, seen.as_ref(), Stamp { dot, marks, limits: &limits }).map_err(Decision::Refused)
-            });
-            match outcome {
-                Ok(updated) => break updated,
-                Err(UpdateError::Decision(Decision::Refused(refusal))) => {
-                    return Answer::Refused(refusal.to_string());
-                }
-                Err(UpdateError::Store(error)) => {
-                    let reason = error.to_string();
-                    self.disk_failed(host, &reason);
-                    return Answer::Refused(reason);
-                }
-                Err(UpdateError::Decision(Decision::Clock(need))) => {
-                    if !member.clock.reserve(need.at_least, wall_ms) {
-                        return Answer::Refused("the clock's reservation cannot be written".into());
-                    }
-                }
-            }
+        let (updated, made, held_before) = match self.update(host, key, seen.as_ref(), fold) {
+            Ok(updated) => updated,
+            Err(why) => return Answer::Refused(why),
         };
-        let cluster = member.cluster;
-        let replaces = token.map_or(held_before, |token| token.shown.clone());
+        // Who has just written is given a token where it knows every sibling there is: its own alone, or none.
+        let entry = &updated.entry;
+        if self.written_tokens && entry.siblings().len() == usize::from(is_put) && !entry.is_blank() {
+            let own = entry.siblings().iter().map(Sibling::dot).collect();
+            let member = self.hosts.get(&host).and_then(|h| h.member());
+            let token = member.map(|member| minted(member, key, entry, own));
+            self.tokens_to_come.extend(token.map(|token| (self.writes_made + 1, token)));
+        }
+        let shown = token.map_or(held_before, |token| token.shown.clone());
+        let mut replaces = shown.clone();
+        replaces.extend(self.seen_to_be_empty(cluster, key, seen.as_ref()));
         let dot = made.filter(|dot| updated.changed && updated.entry.context().covers(*dot));
         self.written(host, cluster, key, dot.map(|dot| (dot, &updated.entry)), &replaces);
-        if !is_put && dot.is_none() && updated.changed {
-            self.ledger.delete_without_a_dot(&replaces);
-            self.check_key(host, key);
-            self.check_root(host);
-        }
-        if !is_put && token.is_none_or(|token| token.cluster == cluster) {
-            let claim = Claim { cluster, key: key.clone(), host, gone: replaces };
-            self.ledger.pending.insert(self.writes_made, claim);
+        if !is_put {
+            if dot.is_none() && updated.changed {
+                self.ledger.delete_without_a_dot(&shown);
+                self.check_key(host, key);
+                self.check_root(host);
+            }
+            if token.is_none_or(|token| token.cluster == cluster) {
+                let claim = Claim { cluster, key: key.clone(), host, gone: shown };
+                self.ledger.pending.insert(self.writes_made, claim);
+            }
         }
         let waiter =
             Waiter::Client { write: self.writes_made, dot, key: key.clone(), changed: updated.changed };
         self.await_durable(host, updated.seq, waiter);
         Answer::Written(dot)
+    }
+
+    /// The write in the store's critical section: what came of it, the dot that it was given, and what was held before.
+    fn update(
+        &mut self,
+        host: HostId,
+        key: &Key,
+        seen: Option<&Seen>,
+        fold: impl Fn(Entry, Option<&Context>, Stamp<'_>) -> Result<Option<Entry>, Refusal>,
+    ) -> Result<(Updated, Option<Dot>, BTreeSet<Dot>), String> {
+        let (now, limits) = (self.now, self.limits);
+        let member = self.hosts.get_mut(&host).map(|h| (h.wall.ms(now), h.member_mut()));
+        let Some((wall_ms, Some(member))) = member else { return Err("no member runs there".into()) };
+        // Those of the status by which this node serves, as the driver has it.
+        let status = member.status.as_ref();
+        let (roster, watermark) =
+            status.map(|status| (status.roster, status.forgetting.watermark)).unwrap_or_default();
+        let replaced = seen.map(|seen| coordinator::replaced(seen, roster, watermark, limits.rules));
+        let newest_seen = seen.map_or(Hlc::ZERO, |seen| seen.context().newest());
+        let (mut made, mut held_before) = (None, BTreeSet::new());
+        loop {
+            let outcome = member.store.update(key, |held| {
+                held_before = held.siblings().iter().map(|sibling| sibling.dot()).collect();
+                let newest = newest_seen.max(held.context().newest());
+                let hlc = member.clock.stamp(newest, wall_ms).map_err(Decision::Clock)?;
+                let dot = Dot { hlc, writer: member.life };
+                made = Some(dot);
+                let marks = Marks { watermark, horizon: member.store.marks().horizon };
+                fold(held, replaced.as_ref(), Stamp { dot, marks, limits: &limits })
+                    .map_err(Decision::Refused)
+            });
+            match outcome {
+                Ok(updated) => return Ok((updated, made, held_before)),
+                Err(UpdateError::Decision(Decision::Refused(refusal))) => return Err(refusal.to_string()),
+                Err(UpdateError::Store(error)) => {
+                    let reason = error.to_string();
+                    self.disk_failed(host, &reason);
+                    return Err(reason);
+                }
+                Err(UpdateError::Decision(Decision::Clock(need))) => {
+                    if !member.clock.reserve(need.at_least, wall_ms) {
+                        return Err("the clock's reservation cannot be written".into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deletes, and values that have expired, of which a client knows that is shown nothing of them.
+    fn seen_to_be_empty(&self, cluster: ClusterId, key: &Key, seen: Option<&Seen>) -> Vec<Dot> {
+        let is_empty =
+            |of: &Written| (of.acknowledged || !of.lost) && (of.hash.is_none() || self.ledger.is_expired(of));
+        let covers = |dot| seen.is_some_and(|seen| seen.context().covers(dot));
+        let all = self.ledger.of_key(cluster, key);
+        all.filter(|(dot, of)| is_empty(of) && covers(*dot)).map(|(dot, _)| dot).collect()
     }
 
     /// Takes a write into the ledger and has it looked at.
@@ -304,11 +342,22 @@ impl World {
         if let Some(written) = dot.and_then(|dot| self.ledger.dots.get_mut(&dot)) {
             written.acknowledged = true;
         }
+        if let Some(token) = self.tokens_to_come.remove(&write) {
+            self.keep_token(token);
+        }
         if let Some(claim) = self.ledger.pending.remove(&write) {
             self.check_claim(&claim);
             self.ledger.claims.push(claim);
         }
     }
+}
+
+/// A token of who was shown these siblings of this entry.
+fn minted(member: &Member, key: &Key, entry: &Entry, shown: BTreeSet<Dot>) -> Token {
+    let roster = member.status.as_ref().map(|status| status.roster.short()).unwrap_or_default();
+    let seen = Seen::of(entry, roster);
+    let text = context_token::mint(&member.token_key, &member.cluster, key, &seen);
+    Token { key: key.clone(), text, cluster: member.cluster, shown }
 }
 
 fn gone() -> Answer {

@@ -141,7 +141,7 @@ impl World {
         let accepted = member.accepted.get(&peer).copied();
         match member.outs.get_mut(&peer) {
             Some(out) if out.link == Some(id) => {
-                (out.open, out.dialing, out.pause) = (true, false, BACKOFF_MIN);
+                (out.open, out.dialing, out.moved, out.pause) = (true, false, false, BACKOFF_MIN);
             }
             _ => return self.break_link(id, Some(from), false),
         }
@@ -170,6 +170,9 @@ impl World {
             let pause = if refused { BACKOFF_MAX } else { out.pause.max(BACKOFF_MIN) };
             out.pause = (pause * 2).min(BACKOFF_MAX);
             out.not_before = now + pause.mul_f64(0.5 + jitter as f64 / 1_000.0);
+            if std::mem::take(&mut out.moved) {
+                (out.pause, out.not_before) = (BACKOFF_MIN, now);
+            }
             overdue = out.waits_since.is_some_and(|since| now >= since + QUEUE_WAIT_MAX);
             if overdue {
                 out.queue.clear();

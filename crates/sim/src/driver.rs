@@ -6,7 +6,6 @@ use std::time::Duration;
 use gossip::core::{Action, Env, Event};
 use gossip::meta::Meta;
 use gossip::stability::take_out;
-use model::Sibling;
 use storage::{Seq, StoreError};
 
 use crate::disk::Record;
@@ -130,7 +129,7 @@ impl World {
                     let out = member.outs.entry(peer).or_insert_with(Out::default);
                     if out.address != address {
                         out.address = address;
-                        out.not_before = Duration::ZERO;
+                        (out.not_before, out.moved) = (Duration::ZERO, out.dialing);
                     }
                 }
                 Action::Disconnect { peer, forget } => {
@@ -224,11 +223,7 @@ impl World {
             Ok(()) => Event::Stored { op, changed: vec![true; entries.len()] },
             Err(error) => Event::StoreStopped { reason: error.to_string() },
         };
-        for dot in entries.iter().flat_map(|(_, gone)| gone.siblings()).map(Sibling::dot) {
-            if let Some(written) = self.ledger.dots.get_mut(&dot) {
-                written.quarantined = true;
-            }
-        }
+        self.check_quarantined(id, entries);
         self.agenda.push(now, Due::Tell { host: id, run, event: Box::new(event) });
         entries.iter().for_each(|(key, _)| self.check_key(id, key));
         self.check_root(id);

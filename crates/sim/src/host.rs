@@ -79,6 +79,8 @@ pub(crate) struct Host {
     pub(crate) speaks: WireVersions,
     /// The life that goes on although a record was lost: where that rule is switched off.
     pub(crate) same_life: Option<WriterId>,
+    /// Its cluster was formed with it as a member, and it has not started yet: its disk is not an old one.
+    pub(crate) formed: bool,
 }
 
 /// What the node on a machine is.
@@ -156,6 +158,8 @@ pub(crate) struct Out {
     pub(crate) dialing: bool,
     pub(crate) pause: Duration,
     pub(crate) not_before: Duration,
+    /// The address has changed since the attempt under way began.
+    pub(crate) moved: bool,
 }
 
 /// What the checkers last saw in this member's store.

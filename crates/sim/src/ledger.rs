@@ -85,6 +85,8 @@ pub(crate) struct Ledger {
     pub(crate) let_in: BTreeSet<(ClusterId, NodeId)>,
     /// Nodes whose disks were put back, until a session has completed since.
     pub(crate) put_back: BTreeSet<NodeId>,
+    /// The same, until they know how far the watermark is.
+    pub(crate) unaware: BTreeSet<NodeId>,
     /// What operators have forced: who was to remove whom, or itself.
     pub(crate) forced: BTreeSet<(NodeId, NodeId)>,
 }
@@ -127,6 +129,20 @@ impl Ledger {
     /// Whether a value has expired for everybody.
     pub(crate) fn is_expired(&self, written: &Written) -> bool {
         self.agreed.get(&written.cluster).is_some_and(|agreed| written.expiry.is_over(agreed.horizon))
+    }
+
+    /// Whether a write was replaced by one of these, or by one that was replaced so in its turn.
+    pub(crate) fn is_replaced(&self, written: &Written, by: &dyn Fn(Dot, &Written) -> bool) -> bool {
+        let mut left: Vec<Dot> = written.replaced_by.clone();
+        let mut looked = BTreeSet::new();
+        while let Some(dot) = left.pop() {
+            let Some(later) = self.dots.get(&dot).filter(|_| looked.insert(dot)) else { continue };
+            if by(dot, later) {
+                return true;
+            }
+            left.extend(&later.replaced_by);
+        }
+        false
     }
 
     /// Whether nobody needs to remember a write any more at this watermark: it has expired, it deleted, or was replaced by

@@ -32,8 +32,13 @@ impl World {
         self.trace.number(self.now, id, "start", 0);
         self.trace.say(self.now, || format!("{id} starts"));
         let record = self.hosts.get(&id).and_then(|host| host.disk.small.borrow().member.clone());
+        let formed = self.hosts.get_mut(&id).is_some_and(|host| std::mem::take(&mut host.formed));
         match record.and_then(|record| record.read()) {
-            Some(meta) => self.be_member(id, meta, true),
+            Some(mut meta) => {
+                // Not on the disk.
+                meta.stability.founded_now = formed;
+                self.be_member(id, meta, true);
+            }
             None => self.begin_to_look(id),
         }
     }
@@ -43,7 +48,7 @@ impl World {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(&id) else { return };
         // Noted before the engine's folder is made anew: a node that ends in between must not forget that it is behind.
-        if host.disk.engine.is_none() && meta.has_others() {
+        if host.disk.engine.is_none() && meta.counts_losses() {
             meta.lost_records_under(self.config.rules);
             if !self.persist(id, Rc::new(meta.clone())) {
                 return self.crash_of_itself(id, "its record cannot be written");
@@ -68,7 +73,8 @@ impl World {
         let seed = host.rng.random();
         let zero = gossip::time::Now { mono: Duration::ZERO, wall_ms: wall.ms(now) };
         let env = Env { now: zero, store: &store, time: &clock };
-        let behind = !meta.caught_up;
+        // The only member has nobody to be behind of.
+        let behind = !meta.caught_up && meta.has_others();
         let facts = (meta.node, meta.cluster, meta.digest_key.clone());
         let config = CoreConfig { wire: host.speaks, ..self.config.clone() };
         let (core, first) = Core::start(config, meta, contact, seed, env);
@@ -115,7 +121,7 @@ impl World {
                 return None;
             }
         };
-        if damaged > 0 && meta.has_others() {
+        if damaged > 0 && meta.counts_losses() {
             self.trace.say(self.now, || format!("{id} has lost {damaged} records"));
             meta.lost_records_under(self.config.rules);
             self.persist(id, Rc::new(meta.clone()));

@@ -61,7 +61,8 @@ impl Plan {
             Duration::from_secs(if long { rng.random_range(60..150) } else { rng.random_range(15..50) });
         let network = network(&mut rng);
         let core = core(options, &mut rng);
-        let setting = Setting { seed, rules: options.rules, network, core };
+        let written_tokens = dice.of("tokens", (0, 0)).random_ratio(1, 4);
+        let setting = Setting { seed, rules: options.rules, network, core, written_tokens };
         let hosts = hosts(count, &mut rng);
         let mut ops = ops(count, end, &mut dice.of("clients", (0, 0)));
         let mut rng = dice.of("faults", (0, 0));
@@ -76,6 +77,7 @@ impl Plan {
             faults.sort_by_key(|(at, _)| *at);
         }
         faults.extend(acts(hosts.len() as u16, end, &faults, &mut dice.of("acts", (0, 0))));
+        faults.extend(clocks(hosts.len() as u16, &mut dice.of("clocks", (0, 0))));
         faults.sort_by_key(|(at, _)| *at);
         for (at, fault) in &faults {
             if let Fault::Rot { host, found, .. } = fault
@@ -260,6 +262,19 @@ fn all_at_once(hosts: u16, end: Duration, rng: &mut StdRng) -> Vec<(Duration, Fa
         }
     }
     faults
+}
+
+/// Now and then a clock is wrong from the beginning: the founder's, too.
+fn clocks(hosts: u16, rng: &mut StdRng) -> Vec<(Duration, Fault)> {
+    if !rng.random_ratio(1, 8) {
+        return Vec::new();
+    }
+    let mut jump = |host| {
+        let by = *[50, 3_000, 60_000, 3_600_000, 3 * 365 * 86_400_000].choose(rng).unwrap_or(&50);
+        let by_ms = rng.random_range(-by..=by);
+        rng.random::<bool>().then_some((Duration::ZERO, Fault::Jump { host: HostId(host), by_ms }))
+    };
+    (1..=hosts).filter_map(&mut jump).collect()
 }
 
 /// Clients that ask a node again and again for a while, whatever it answers.

@@ -31,7 +31,11 @@ pub fn run(plan: &Plan, words: bool) -> Outcome {
         world.agenda.push(*at, Due::Op(op.clone()));
     }
     for (at, fault) in &plan.faults {
-        world.agenda.push(*at, Due::Fault(fault.clone()));
+        // What is wrong from the beginning is so before anybody starts.
+        match at.is_zero() {
+            true => world.inject(fault),
+            false => world.agenda.push(*at, Due::Fault(fault.clone())),
+        }
     }
     let violation = world.run_for(plan.end).and_then(|()| world.quiet()).err();
     Outcome {

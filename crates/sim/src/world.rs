@@ -21,7 +21,7 @@ use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::host::{Host, HostId, HostSettings, State};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Written};
 use crate::links::{Link, LinkId, Side};
 use crate::looking::Ask;
 use crate::network::{Network, NetworkConfig};
@@ -39,6 +39,8 @@ pub struct Setting {
     pub network: NetworkConfig,
     /// How the protocol is paced. Its rules are taken from `rules`.
     pub core: CoreConfig,
+    /// Whether clients keep the tokens that come with answers to writes, too.
+    pub written_tokens: bool,
 }
 
 /// What happened in a run, in numbers.
@@ -56,6 +58,11 @@ pub struct Count {
     pub frames: u64,
     /// Times that a checker looked at something.
     pub checks: u64,
+    /// Acknowledged writes that no checker asks for any more: faults took every disk that held them, or what took them is not
+    /// promised.
+    pub lost: u64,
+    /// Acknowledged writes that lie in quarantine files, and nothing has replaced.
+    pub quarantined: u64,
 }
 
 impl Count {
@@ -69,6 +76,8 @@ impl Count {
             acknowledged: self.acknowledged + other.acknowledged,
             frames: self.frames + other.frames,
             checks: self.checks + other.checks,
+            lost: self.lost + other.lost,
+            quarantined: self.quarantined + other.quarantined,
         }
     }
 }
@@ -117,6 +126,10 @@ pub struct World {
     pub(crate) count: Count,
     pub(crate) broken: Option<Violation>,
     pub(crate) tokens: Vec<crate::client::Token>,
+    /// As [`Setting::written_tokens`].
+    pub(crate) written_tokens: bool,
+    /// Of writes that are not acknowledged yet.
+    pub(crate) tokens_to_come: BTreeMap<u64, crate::client::Token>,
     pub(crate) writes_made: u64,
     /// Whether a store has stopped that nobody has looked at yet.
     pub(crate) store_stopped: Arc<AtomicBool>,
@@ -144,6 +157,8 @@ impl World {
             count: Count::default(),
             broken: None,
             tokens: Vec::new(),
+            written_tokens: setting.written_tokens,
+            tokens_to_come: BTreeMap::new(),
             writes_made: 0,
             store_stopped: Arc::default(),
             watch: None,
@@ -175,6 +190,7 @@ impl World {
             rng: self.dice.of("host", (u64::from(id.0), 0)),
             speaks: WireVersions { oldest: WIRE_VERSION, newest: WIRE_VERSION },
             same_life: None,
+            formed: false,
         };
         self.hosts.insert(id, host);
     }
@@ -186,7 +202,10 @@ impl World {
 
     /// What happened so far, in numbers.
     pub fn count(&self) -> Count {
-        self.count
+        let acknowledged = || self.ledger.dots.values().filter(|written| written.acknowledged);
+        let lost = acknowledged().filter(|written| written.lost).count() as u64;
+        let alone = |written: &&Written| written.quarantined && written.replaced_by.is_empty();
+        Count { lost, quarantined: acknowledged().filter(alone).count() as u64, ..self.count }
     }
 
     /// A hash over everything that happened: equal for equal runs.

@@ -72,4 +72,5 @@ scenario_tests! {
     h37_of_two_members_one_clock_is_no_majority: H37,
     h38_two_that_leave_do_not_hand_over_to_each_other: H38,
     h39_a_rumor_that_was_parked_is_no_news: H39,
+    h40_a_floor_of_others_covers_nothing_unseen: H40,
 }

@@ -32,15 +32,18 @@ impl Core {
             return self.joined();
         }
         // A member that asks where the others are merges what it is told. Were it told nothing by those that are behind, two
-        // of them that have moved at one time would never find each other.
-        if self.may_repair() && request.cluster.is_some() && self.meta.roster.contains(request.node) {
+        // of them that have moved at one time would never find each other; nor would one that is behind, was put back and has
+        // moved be found by whom it has forgotten.
+        let is_known = self.meta.roster.contains(request.node);
+        if self.may_repair() && request.cluster.is_some() && (is_known || !self.meta.caught_up) {
             self.try_where_asked_from(request, env);
             return self.joined();
         }
         // Whoever is behind does not know yet whether its roster is the newest.
-        // Where all leave at one time somebody must come, for them to hand over to.
+        // Where all leave at one time somebody must come, for them to hand over to. So must one that was let in before, and
+        // has ended before it noted that.
         let stays = |id: NodeId| !self.meta.roster.is_leaving(id);
-        let leaves = self.is_leaving() && self.others().any(stays);
+        let leaves = self.is_leaving() && !is_known && self.others().any(stays);
         if !self.may_repair() || !self.meta.caught_up || leaves {
             return JoinAnswer::Refused(JoinRefusal::NotReady);
         }

@@ -223,6 +223,10 @@ impl Core {
         self.contacts.take();
         self.names.take();
         self.meta.promises.release(&self.meta.roster);
+        // Who was alone, and has lost records, is behind as soon as it hears of somebody.
+        if self.config.rules.hold(Rule::H30) && before.len() == 1 {
+            self.test_behind();
+        }
         let version = self.version_of(&self.meta.roster);
         if self.forgetting.version != version {
             self.lives_began(before, env);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::{Hlc, NodeId};
 
 use super::{Core, Env};
+use crate::liveness::LivenessState;
 use crate::rules::Rule;
 use crate::session::Session;
 use crate::stability::{Cause, Terms};
@@ -17,6 +18,7 @@ const ALONE_AFTER: Duration = Duration::from_secs(600);
 /// last one that started was heard of. Before, there may be members that none of these disks names, since they were put back:
 /// they call meanwhile.
 const ALL_NEW_AFTER: Duration = Duration::from_secs(60);
+
 impl Core {
     /// When a disk that may be old is taken for the newest.
     pub(super) fn old_until(&self) -> Duration {
@@ -92,8 +94,31 @@ impl Core {
 
     /// Whether every member is known to be behind, this one too (H29).
     pub(super) fn all_behind(&self) -> bool {
-        let is_behind = |id: NodeId| self.peers.get(&id).and_then(|peer| peer.behind) == Some(true);
+        let is_behind = |id| self.said_behind(id) == Some(true);
         self.config.rules.hold(Rule::H29) && !self.meta.caught_up && self.others().all(is_behind)
+    }
+
+    /// Whether a member has said that it is behind; none before it has said anything.
+    pub(super) fn said_behind(&self, id: NodeId) -> Option<bool> {
+        self.peers.get(&id).and_then(|peer| peer.behind)
+    }
+
+    /// Where every member that answers is behind, and some do, and nobody is known who is not: whom this node waits for. Those of
+    /// whom nothing is known, and those that it has not met since all are known to be behind.
+    pub(super) fn unmet(&self) -> Vec<NodeId> {
+        if self.meta.caught_up {
+            return Vec::new();
+        }
+        let is_down = |id: NodeId| self.liveness.state(id) == LivenessState::Down;
+        let is_behind = |id| self.said_behind(id) == Some(true);
+        let may_be_behind = |id| is_behind(id) || (self.said_behind(id).is_none() && is_down(id));
+        let nobody_knows =
+            self.others().any(|id| is_behind(id) && !is_down(id)) && self.others().all(may_be_behind);
+        let unmet = self.others().filter(|id| nobody_knows && !self.forgetting.met.contains(id));
+        let unmet: Vec<NodeId> = unmet.collect();
+        let down: Vec<NodeId> = unmet.iter().copied().filter(|id| is_down(*id)).collect();
+        // The others are met as soon as these are here.
+        if down.is_empty() { unmet } else { down }
     }
 
     /// Whether no member has heard of anybody since its start who had been there all along, as after a power cut: as far as

@@ -9,7 +9,7 @@ use super::repairs::RepairTotals;
 use super::{Core, Known, LeavingStatus};
 use crate::liveness::LivenessState;
 use crate::pace::GovernorStatus;
-use crate::roster::Removal;
+use crate::roster::{Removal, RosterVersion};
 use crate::session::{Report, Session, Tally};
 use crate::stability::{Cause, Waits};
 
@@ -88,6 +88,8 @@ pub struct Status {
     pub name: String,
     /// Whether it answers clients.
     pub serving: Serving,
+    /// Who belongs.
+    pub roster: RosterVersion,
     /// Every member, this node among them, by name.
     pub members: Vec<MemberStatus>,
     /// Everybody who was removed or has left, the latest first.
@@ -132,6 +134,8 @@ pub struct ForgettingStatus {
     pub why: Option<WaitsWhy>,
     /// Why this node is behind, if it is.
     pub behind: Option<Cause>,
+    /// Where it is and every member that answers is, too: whom it waits for. Each has to meet all others.
+    pub unmet: Vec<NodeId>,
     /// Siblings that were not taken since the start, since they were replaced long ago.
     pub resurrections_blocked: u64,
     /// Siblings put into quarantine since the start.
@@ -206,6 +210,7 @@ impl Core {
             node: self.meta.node,
             name: self.meta.name.clone(),
             serving: self.serving(),
+            roster: self.meta.roster.version(),
             members,
             removed: self.removed(),
             governor: self.governor.status(now),
@@ -231,6 +236,7 @@ impl Core {
             waits,
             why: waits.map(|waits| self.why_waited_for(waits.member)),
             behind: kept.behind.filter(|_| !self.meta.caught_up),
+            unmet: self.unmet(),
             resurrections_blocked: self.forgetting.blocked,
             quarantined: self.forgetting.quarantined,
         }
@@ -238,11 +244,8 @@ impl Core {
 
     fn why_waited_for(&self, member: NodeId) -> WaitsWhy {
         let me = self.meta.node;
-        let is_behind = if member == me {
-            !self.meta.caught_up
-        } else {
-            self.peers.get(&member).and_then(|peer| peer.behind) == Some(true)
-        };
+        let is_behind =
+            if member == me { !self.meta.caught_up } else { self.said_behind(member) == Some(true) };
         match self.forgetting.known.under(self.forgetting.version, member) {
             _ if member != me && self.liveness.state(member) == LivenessState::Down => WaitsWhy::Down,
             _ if is_behind => WaitsWhy::Behind,

@@ -205,6 +205,7 @@ pub fn not_yet(meta: &Meta) -> Status {
         node: meta.node,
         name: meta.name.clone(),
         serving: Serving::Behind,
+        roster: meta.roster.version(),
         members: Vec::new(),
         removed: Vec::new(),
         governor: GovernorStatus::default(),

@@ -57,10 +57,10 @@ impl Opening {
         Fatal::DataDirUnusable { path: self.files.path(), reason: reason.to_string() }
     }
 
-    /// Notes, durably, that records are lost. A cluster of one has nobody to be behind of.
+    /// Notes, durably, that records are lost. A cluster of one has nobody to be behind of, unless it hears of others.
     fn note_lost(&mut self) -> Result<(), Fatal> {
-        if self.meta.has_others() {
-            if self.meta.caught_up {
+        if self.meta.counts_losses() {
+            if self.meta.caught_up && self.meta.has_others() {
                 tracing::warn!(
                     "records were lost; this node is behind until a session with another member completes"
                 );

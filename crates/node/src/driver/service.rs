@@ -10,14 +10,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use gossip::clock::NeedReservation;
 use gossip::coordinator::{self, NewValue, Refusal, WriteLimits};
-use gossip::core::{Event, Serving, Status};
+use gossip::core::{Event, MemberStatus, Serving, Status};
+use gossip::liveness::LivenessState;
+use gossip::roster::RosterVersion;
 use gossip::stability::Cause;
 use http_api::{
     ClusterView, DeleteRequest, Deleted, DrillsView, EvictView, LeaveView, Limits, ListItem, ListPage,
     ListRequest, PutRequest, Read, Readiness, RepairBegun, RepairsView, Service, ServiceError, Version,
     Written,
 };
-use model::{Context, Dot, Entry, Hlc, Key, Sibling, context_token};
+use model::{Context, Dot, Entry, Hlc, Key, Seen, Sibling, context_token};
 use storage::{Marks, StoreError, UpdateError};
 
 use super::clock::wall_ms;
@@ -54,15 +56,15 @@ impl NodeService {
         Ok(self.serving_at()?.0)
     }
 
-    /// ... and the watermark of that moment: as long as a node is not behind it holds all that lies at or under it, and
-    /// a write that it takes at that moment may claim so. A later watermark may be one that it is behind of (H30).
-    fn serving_at(&self) -> Result<(Arc<Member>, Hlc), ServiceError> {
+    /// ... and roster and watermark of that moment: as long as a node is not behind it holds all that lies at or under it,
+    /// and a write that it takes at that moment may claim so. A later watermark may be one that it is behind of (H30).
+    fn serving_at(&self) -> Result<(Arc<Member>, RosterVersion, Hlc), ServiceError> {
         let member = self.present.member().ok_or_else(|| self.not_ready())?;
         let status = member.status.borrow();
-        let watermark = status.forgetting.watermark;
+        let (roster, watermark) = (status.roster, status.forgetting.watermark);
         let serves = matches!(status.serving, Serving::Yes | Serving::Stopped(_) | Serving::Leaving);
         drop(status);
-        if serves { Ok((member, watermark)) } else { Err(self.not_ready()) }
+        if serves { Ok((member, roster, watermark)) } else { Err(self.not_ready()) }
     }
 
     fn not_ready(&self) -> ServiceError {
@@ -77,24 +79,26 @@ impl NodeService {
         token: Option<&str>,
         fold: impl Fn(Entry, Option<&Context>, Stamp<'_>) -> Result<Option<Entry>, Refusal>,
     ) -> Result<(Arc<Member>, bool, Entry), ServiceError> {
-        let (member, watermark) = self.serving_at()?;
+        let (member, roster, watermark) = self.serving_at()?;
         if member.status.borrow().serving == Serving::Leaving {
             return Err(self.not_ready());
         }
         let _timed = self.present.requests.begin();
         let under_way = member.writes.enter().ok_or_else(|| self.not_ready())?;
         let seen = token.map(|text| member.open_token(key, text)).transpose()?;
+        let newest_seen = seen.as_ref().map_or(Hlc::ZERO, |seen| seen.context().newest());
+        let replaced = seen.map(|seen| coordinator::replaced(&seen, roster, watermark, member.limits.rules));
         let mut created = false;
         let updated = loop {
             let outcome = member.store.update(key, |held| {
                 created = coordinator::shown(&held, wall_ms()).is_empty();
-                let newest = held.context().newest().max(seen.as_ref().map_or(Hlc::ZERO, Context::newest));
+                let newest = held.context().newest().max(newest_seen);
                 let hlc = member.clock.stamp(newest).map_err(Decision::Clock)?;
                 let dot = Dot { hlc, writer: member.life };
                 // The watermark is the one that this node was found fit to serve at; a later one may have put it behind.
                 let marks = Marks { watermark, horizon: member.store.marks().horizon };
                 let stamp = Stamp { dot, marks, limits: &member.limits };
-                fold(held, seen.as_ref(), stamp).map_err(Decision::Refused)
+                fold(held, replaced.as_ref(), stamp).map_err(Decision::Refused)
             });
             match outcome {
                 Ok(updated) => break updated,
@@ -174,13 +178,14 @@ impl Member {
         failed(error)
     }
 
-    fn open_token(&self, key: &Key, text: &str) -> Result<Context, ServiceError> {
+    fn open_token(&self, key: &Key, text: &str) -> Result<Seen, ServiceError> {
         context_token::open(&self.token_key, &self.cluster, key, text)
             .map_err(|error| ServiceError::BadContext { reason: error.to_string() })
     }
 
     fn mint(&self, key: &Key, entry: &Entry) -> String {
-        context_token::mint(&self.token_key, &self.cluster, key, entry.context())
+        let roster = self.status.borrow().roster.short();
+        context_token::mint(&self.token_key, &self.cluster, key, &Seen::of(entry, roster))
     }
 
     /// A token for a client that has just written, if it knows every sibling there is: its own alone, or none.
@@ -339,5 +344,17 @@ fn why_behind(status: &Status, damage: Option<String>) -> String {
         (Some(Cause::Lost), Some(damage)) => format!("behind ({}: {damage})", Cause::Lost),
         (Some(cause), _) => format!("behind ({cause})"),
     };
-    format!("{why}: waiting for a first completed session with a member that is not behind")
+    let unmet = || status.members.iter().filter(|member| status.forgetting.unmet.contains(&member.id));
+    if unmet().next().is_none() {
+        return format!("{why}: waiting for a first completed session with a member that is not behind");
+    }
+    let is_down = |member: &&MemberStatus| member.state == LivenessState::Down;
+    let shown =
+        |member| if is_down(&member) { format!("{} (down)", member.name) } else { member.name.clone() };
+    let names: Vec<String> = unmet().map(shown).collect();
+    let mut said = format!("{why}, as is every member that answers: waiting to meet {}", names.join(", "));
+    if unmet().any(|member| is_down(&member)) {
+        said += ". `mangrove evict NAME --force` gives up one that never returns, and what only it holds";
+    }
+    said
 }

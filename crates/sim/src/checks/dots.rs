@@ -38,9 +38,11 @@ impl World {
         (nobody_knows || self.is_unsure(&own)) && dot.hlc <= self.watermark_of(own.cluster)
     }
 
-    /// Whether a node's disk was put back, and nobody has told it since what it has missed.
+    /// Whether a node's disk was put back, and nobody has told it since what it has missed: who it has met may not have known
+    /// how far the watermark is.
     fn is_unsure(&self, own: &Meta) -> bool {
-        self.ledger.put_back.contains(&own.node) && own.stability.unproven.is_some()
+        let knows = || own.stability.watermark >= self.marks_on_disks(own.cluster, None).watermark;
+        self.ledger.unaware.contains(&own.node) && (own.stability.unproven.is_some() || !knows())
     }
 
     /// The greatest watermark under which no dot of this host's may lie any more: of the members that count it as one. A
@@ -62,6 +64,7 @@ impl World {
         if let Some(node) = node {
             self.ledger.last_of_node.remove(&node);
             self.ledger.put_back.insert(node);
+            self.ledger.unaware.insert(node);
         }
     }
 }

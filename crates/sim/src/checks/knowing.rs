@@ -24,9 +24,11 @@ impl World {
         }
         let others: BTreeSet<_> = roster.members().filter(|id| *id != own.node).collect();
         let mut found = BTreeSet::new();
-        for (id, other) in self.hosts.iter().filter(|(id, _)| **id != host) {
+        for (_, other) in self.hosts.iter().filter(|(id, _)| **id != host) {
             let Some(meta) = other.record() else { continue };
-            if meta.cluster != own.cluster || !others.contains(&meta.node) || !meta.caught_up || *id == host {
+            // One that was removed may tell this node all it knows, where neither has heard of that.
+            let may_tell = others.contains(&meta.node) || own.roster.contains(meta.node);
+            if meta.cluster != own.cluster || !may_tell || !meta.caught_up {
                 continue;
             }
             found.insert(meta.node);
@@ -47,7 +49,7 @@ impl World {
             }
         }
         // A member whose disk cannot be looked at may know less.
-        if found == others { everyone.unwrap_or_default() } else { BTreeMap::new() }
+        if found.is_superset(&others) { everyone.unwrap_or_default() } else { BTreeMap::new() }
     }
 
     /// A client is about to be answered.

@@ -14,6 +14,7 @@
 //! | `knowing` | who answers knows what everyone knew when it came | |
 //! | `expired` | values expire at a time that the members agree on, and not before they are written | 1, 2 |
 //! | `returned` | nothing is back that an acknowledged write has replaced | 5 |
+//! | `quarantined` | nothing goes to quarantine that a member still owes somebody | 1 |
 //! | `quiet`, `forgotten` | once faults stop all become one, and deletes are forgotten | the last part |
 
 mod acknowledged;
@@ -23,6 +24,7 @@ mod expired;
 mod forgotten;
 mod knowing;
 mod purged;
+mod quarantined;
 mod quiet;
 mod returned;
 mod roster;

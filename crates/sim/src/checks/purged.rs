@@ -5,6 +5,7 @@ use model::{ClusterId, Context, Dot, Entry, Hlc, Key, Sibling};
 
 use super::covered::is_purged;
 use crate::host::{Host, HostId};
+use crate::ledger::Written;
 use crate::world::World;
 
 impl World {
@@ -21,6 +22,12 @@ impl World {
         match (before, now) {
             (Some(gone), None) if is_purged(gone, watermark) => {
                 member.seen.forgotten.entry(key.clone()).or_default().merge(gone.context());
+                // A delete that was taken under the watermark, by one that was put back, is lost when that one learns of it.
+                let was_lost =
+                    |(dot, of): (Dot, &Written)| of.lost && of.hash.is_none() && gone.context().covers(dot);
+                if self.ledger.of_key(cluster, key).any(was_lost) {
+                    return;
+                }
                 let of_key = self.ledger.purged.entry((cluster, key.clone())).or_default();
                 of_key.merge(gone.context());
                 for other in self.hosts.keys().copied().collect::<Vec<_>>() {

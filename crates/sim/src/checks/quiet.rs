@@ -18,6 +18,16 @@ use crate::world::World;
 /// failed sessions.
 pub const QUIET_MAX: Duration = Duration::from_secs(420);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Who seems to wait for ever is looked at again for so long: two that do not know of each other may meet by their seeds.
+const WAITS_FOR_EVER_AFTER: Duration = Duration::from_secs(90);
+
+/// How far the members of a cluster are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unity {
+    Whole,
+    /// Some wait for members that are gone for good.
+    ButForThoseThatWait,
+}
 
 impl World {
     /// Ends all faults, starts every machine, and waits until all are one.
@@ -26,7 +36,7 @@ impl World {
     /// They do not become one in time, or something else that must not be.
     pub fn quiet(&mut self) -> Result<(), Violation> {
         self.end_all_faults();
-        let end = self.now + QUIET_MAX;
+        let (begun, end) = (self.now, self.now + QUIET_MAX);
         let mut goals = None;
         loop {
             self.run_for(LOOK_EVERY)?;
@@ -42,7 +52,10 @@ impl World {
                 let goals = goals.insert(set.unwrap_or_else(|| world.goals()));
                 if world.config.forgets_deletes { world.is_forgotten_by_all(goals) } else { Ok(()) }
             };
-            match self.is_one().and_then(|()| forgotten(self, &mut goals)) {
+            let is_one = self.is_one();
+            let seems_to_wait = is_one == Ok(Unity::ButForThoseThatWait);
+            match is_one.and_then(|_| forgotten(self, &mut goals)) {
+                Ok(()) if seems_to_wait && self.now < begun + WAITS_FOR_EVER_AFTER => {}
                 Ok(()) => break,
                 Err(why) if self.now >= end => {
                     self.judge("quiet", Err(format!("{} s after the last fault {why}", QUIET_MAX.as_secs())));
@@ -57,7 +70,7 @@ impl World {
     }
 
     /// Whether the members of each cluster agree on everything, or why not.
-    fn is_one(&self) -> Result<(), String> {
+    fn is_one(&self) -> Result<Unity, String> {
         let mut of_cluster: BTreeMap<ClusterId, (HostId, &Meta, merkle::RangeDigest)> = BTreeMap::new();
         let (mut nobody_knows, mut waits) = (false, false);
         for (id, host) in self.hosts.iter().filter(|(_, host)| host.given_up.is_none()) {
@@ -96,10 +109,17 @@ impl World {
                 }
             }
         }
-        if of_cluster.is_empty() && !nobody_knows && !waits {
+        if of_cluster.is_empty() && !nobody_knows && !waits && !self.are_of_two_clusters() {
             return Err("no member is left that serves".into());
         }
-        Ok(())
+        Ok(if nobody_knows { Unity::ButForThoseThatWait } else { Unity::Whole })
+    }
+
+    /// Whether all have ended since their seeds are of another cluster: a founder whose disk was lost has founded anew while it
+    /// was cut off.
+    fn are_of_two_clusters(&self) -> bool {
+        let of = |host: &Host| host.given_up.as_ref().and(host.record()).map(|record| record.cluster);
+        self.hosts.values().filter_map(of).collect::<BTreeSet<_>>().len() > 1
     }
 
     /// Whether all that are left of a cluster are behind, since the disks of the others are lost: then they wait for ever,
@@ -218,5 +238,79 @@ impl World {
             dots.is_empty()
                 || dots.iter().any(|(dot, by)| by.acknowledged && !by.lost && !self.only_removed_hold(**dot))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Entry, Key};
+
+    use super::*;
+    use crate::client::key;
+    use crate::disk::Kept;
+    use crate::fault::Fault;
+    use crate::world::Setting;
+
+    /// Three members that hold a second value of one key, and the entry with the first.
+    fn world() -> (World, Entry) {
+        let mut world = World::new(&Setting::default());
+        world.form(3).unwrap();
+        world.run_for(Duration::from_secs(8)).unwrap();
+        let mut before = None;
+        for value in ["first", "second"] {
+            before = world
+                .hosts
+                .get(&HostId(2))
+                .and_then(|host| host.member())
+                .unwrap()
+                .store
+                .get(&key(1))
+                .unwrap();
+            world.put(HostId(1), &key(1), value.into(), None);
+            world.run_for(Duration::from_secs(2)).unwrap();
+        }
+        assert_eq!(world.is_one(), Ok(Unity::Whole));
+        assert_eq!((world.all_there(), world.nothing_returned()), (Ok(()), Ok(())));
+        (world, before.unwrap())
+    }
+
+    fn seen(world: &mut World) -> &mut BTreeMap<Key, Entry> {
+        &mut world.hosts.get_mut(&HostId(2)).and_then(Host::member_mut).unwrap().seen.entries
+    }
+
+    #[test]
+    fn one_that_is_down_or_holds_something_else_is_not_one_with_the_others() {
+        let (mut world, _) = world();
+        let off = Duration::from_secs(60);
+        world.inject(&Fault::Crash { host: HostId(3), kept: Kept::Nothing, power: true, off, moves: false });
+        assert_eq!(world.is_one(), Err("h3 is down".to_owned()));
+        let (mut world, before) = self::world();
+        let member = world.hosts.get_mut(&HostId(2)).and_then(Host::member_mut).unwrap();
+        member.store.merge(&[(key(2), before)]).unwrap();
+        assert!(world.is_one().is_err_and(|why| why.contains("root")), "{:?}", world.is_one());
+    }
+
+    #[test]
+    fn an_acknowledged_write_that_a_member_lacks_is_missed() {
+        let (mut world, before) = world();
+        seen(&mut world).remove(&key(1));
+        assert!(world.all_there().is_err_and(|why| why.contains("is not at h2")), "{:?}", world.all_there());
+        seen(&mut world).insert(key(1), before);
+        assert!(world.all_there().is_err_and(|why| why.contains("is not at h2")), "{:?}", world.all_there());
+    }
+
+    #[test]
+    fn a_value_that_was_replaced_is_noticed_when_it_is_back() {
+        let (mut world, before) = world();
+        seen(&mut world).insert(key(1), before);
+        let found = world.nothing_returned();
+        assert!(found.clone().is_err_and(|why| why.contains("replaced it")), "{found:?}");
+    }
+
+    #[test]
+    fn a_watermark_that_does_not_rise_is_noticed() {
+        let (world, _) = world();
+        let found = world.is_forgotten_by_all(&world.goals());
+        assert!(found.is_err(), "what was written this moment cannot be forgotten yet");
     }
 }

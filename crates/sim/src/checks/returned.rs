@@ -2,7 +2,7 @@
 //! forgotten since.
 
 use gossip::core::Serving;
-use model::Dot;
+use model::{Dot, Entry, Sibling};
 
 use super::acknowledged::on_disk;
 use crate::host::Host;
@@ -46,14 +46,19 @@ impl World {
     /// Whether a write is on the disks of removed members alone: they keep it, for people to look at.
     pub(crate) fn only_removed_hold(&self, dot: Dot) -> bool {
         let Some(written) = self.ledger.dots.get(&dot) else { return false };
+        // Who holds what a write has replaced has not seen it, whatever its floor covers.
+        let replaced = |sibling: &Sibling| {
+            self.ledger.dots.get(&sibling.dot()).is_some_and(|old| old.replaced_by.contains(&dot))
+        };
+        let has_seen = |entry: &Entry| entry.context().covers(dot) && !entry.siblings().iter().any(replaced);
         let holds = |host: &&Host| match host.member() {
             Some(member) => {
                 let held =
                     member.seen.entries.get(&written.key).filter(|_| member.cluster == written.cluster);
-                held.is_some_and(|entry| entry.context().covers(dot))
+                held.is_some_and(has_seen)
             }
             None => matches!(on_disk(host), Ok(Some((cluster, rows)))
-                if cluster == written.cluster && rows.get(&written.key).is_some_and(|entry| entry.context().covers(dot))),
+                if cluster == written.cluster && rows.get(&written.key).is_some_and(has_seen)),
         };
         let removed = |host: &Host| {
             let member = host.member();

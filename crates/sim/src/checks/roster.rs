@@ -23,6 +23,10 @@ impl World {
         if proven {
             self.ledger.put_back.remove(&now.node);
         }
+        let proven_now = now.stability.unproven.is_none();
+        if proven_now && now.stability.watermark >= self.marks_on_disks(now.cluster, Some(host)).watermark {
+            self.ledger.unaware.remove(&now.node);
+        }
         let watermark = self.ledger.watermarks.entry(now.cluster).or_default();
         *watermark = now.stability.watermark.max(*watermark);
         let horizon = self.ledger.horizons.entry(now.cluster).or_default();

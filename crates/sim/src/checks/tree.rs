@@ -131,3 +131,28 @@ fn recomputed(member: &Member) -> Result<(), String> {
         Err(error) => Err(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::client::key;
+    use crate::world::Setting;
+
+    #[test]
+    fn a_root_that_is_not_that_of_the_data_is_noticed() {
+        let mut world = World::new(&Setting::default());
+        world.form(2).unwrap();
+        world.run_for(Duration::from_secs(5)).unwrap();
+        world.put(HostId(1), &key(1), "value".into(), None);
+        world.check_root(HostId(1));
+        assert_eq!(world.broken, None);
+        // As if the tree had not learned of it.
+        let member = world.hosts.get_mut(&HostId(1)).and_then(|host| host.member_mut()).unwrap();
+        let entry = member.store.get(&key(1)).unwrap().unwrap();
+        member.store.merge(&[(key(2), entry)]).unwrap();
+        world.check_root(HostId(1));
+        assert!(world.broken.is_some_and(|found| found.check == "tree"));
+    }
+}

@@ -61,7 +61,9 @@ impl World {
                 || (written.hash.is_some() && self.ledger.is_forgotten(*dot, to, &covers))
                 || self.is_stranded(&record.roster, *dot, written)
                 || self.only_removed_hold(*dot)
-                || self.is_rotten(host, Some(key));
+                || self.is_rotten(host, Some(key))
+                // Where nobody else is known there is nobody to be behind of.
+                || (written.hurt && record.roster.len() == 1);
             if !is_known {
                 return Err(format!(
                     "{host} has a watermark of {to} and has not seen {dot} of {key}, written at {}: its next write \

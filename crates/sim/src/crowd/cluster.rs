@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gossip::core::CoreConfig;
-use gossip::rules::Rules;
 use rand::RngExt;
 
 use super::watch::{Sent, Watch, Watched};
@@ -110,7 +109,7 @@ pub fn run(setting: &ClusterSetting, progress: &mut dyn FnMut(f64)) -> Result<Wh
 pub(super) fn world(setting: &ClusterSetting, network: NetworkConfig) -> World {
     let network =
         NetworkConfig { lost_permille: setting.lost_permille, resent_after: RESENT_AFTER, ..network };
-    World::new(&Setting { seed: setting.seed, rules: Rules::default(), network, core: setting.core.clone() })
+    World::new(&Setting { seed: setting.seed, network, core: setting.core.clone(), ..Setting::default() })
 }
 
 impl World {

@@ -50,6 +50,7 @@ impl World {
                 unsearched: false,
             };
             let Some(host) = self.hosts.get_mut(&id) else { continue };
+            host.formed = true;
             host.disk.engine = Some(Arc::new(MemoryEngine::new()));
             let mut small = host.disk.small.borrow_mut();
             (small.node, small.member) = (Some(node), Some(Record::new(Rc::new(meta))));

@@ -9,7 +9,7 @@ use model::Hlc;
 
 use super::{Scenario, h, secs, without_rumors};
 use crate::checks::Violation;
-use crate::client::{Answer, key};
+use crate::client::{Answer, Token, key};
 use crate::disk::Kept;
 use crate::fault::Fault;
 use crate::host::HostId;
@@ -51,6 +51,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 over to each other, both would go, and the writes with them.",
         setting: without_rumors,
         play: two_that_leave_at_once,
+    },
+    Scenario {
+        rule: Rule::H40,
+        story: "A member that is cut off takes a write. The others remove it, and forget what everyone knows, them. A client \
+                reads at one of them and writes at the removed one, which has not heard of that: what it alone took lies under \
+                the floor of the client's token, and the client has never seen it.",
+        setting: forgetting,
+        play: a_token_of_those_that_removed_it,
     },
 ];
 
@@ -230,9 +238,91 @@ fn two_that_leave_at_once(world: &mut World) -> Result<(), Violation> {
     world.stuck("they do not leave")
 }
 
+fn a_token_of_those_that_removed_it(world: &mut World) -> Result<(), Violation> {
+    let token = world.token_over_what_only_the_second_took()?;
+    world.put_surely(h(2), 1, "over what was shown", Some(&token))?;
+    world.run_for(secs(30))
+}
+
+impl World {
+    /// The second is cut off, and removed without hearing of it. What it took lies under the others' floor.
+    fn token_over_what_only_the_second_took(&mut self) -> Result<Token, Violation> {
+        self.cluster(3)?;
+        self.put_surely(h(1), 1, "known to all", None)?;
+        self.all_known(&[h(1), h(2), h(3)])?;
+        self.inject(&cut(&[2], secs(90)));
+        let taken = match self.put(h(2), &key(1), "known to one".into(), None) {
+            Answer::Written(Some(dot)) => dot.hlc,
+            other => return self.stuck(&format!("the write is not taken: {other:?}")),
+        };
+        self.run_for(secs(10))?;
+        self.inject(&Fault::Evict { host: h(1), target: h(2), force: false });
+        if !self.until(secs(7), |world| world.has_removed(h(1), h(2)))? {
+            return self.stuck("two of three do not remove the third");
+        }
+        let passed = |world: &World| world.meta(h(1)).is_ok_and(|meta| meta.stability.watermark > taken);
+        if !self.until(secs(60), passed)? {
+            return self.stuck("the watermark does not pass the write");
+        }
+        self.put_surely(h(1), 1, "known to two", None)?;
+        self.run_for(secs(1))?;
+        let (_, token) = self.read(h(1), 1, true)?;
+        token.map_or_else(|| self.stuck("a read of one value gives no token"), Ok)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::HostSettings;
+    use crate::world::seed_name;
+
+    /// Its own watermark says nothing of the others' members, once it has removed those by force.
+    #[test]
+    fn a_token_of_those_that_it_has_removed_by_force_counts_for_what_was_shown() {
+        let mut setting = Setting { seed: 1, ..Setting::default() };
+        forgetting(&mut setting);
+        let mut world = World::new(&setting);
+        let mut play = || {
+            let token = world.token_over_what_only_the_second_took()?;
+            for target in [h(1), h(3)] {
+                world.inject(&Fault::Evict { host: h(2), target, force: true });
+            }
+            world.run_for(secs(10))?;
+            world.put_surely(h(2), 1, "over what was shown", Some(&token))?;
+            assert_eq!(world.read(h(2), 1, true)?.0, 2, "what was not shown stays");
+            Ok::<_, Violation>(())
+        };
+        assert_eq!(play(), Ok(()));
+    }
+
+    /// Seed 700049931: a node was let in, and its disk was full. Who had let it in is told to leave, and lets nobody in: but that
+    /// one belongs, and nobody else can take what there is.
+    #[test]
+    fn one_that_was_let_in_and_could_not_note_it_is_let_in_by_one_that_leaves() {
+        let mut world = World::new(&Setting { seed: 1, ..Setting::default() });
+        let mut play = || {
+            world.cluster(1)?;
+            world.put_surely(h(1), 1, "one", None)?;
+            world.add_host(
+                h(2),
+                HostSettings { name: "n2".into(), seeds: vec![seed_name(h(1))], may_found: false },
+            );
+            world.inject(&Fault::DiskFull { host: h(2), time: secs(30) });
+            world.start(h(2));
+            let knows_two = |world: &World| world.meta(h(1)).is_ok_and(|meta| meta.roster.len() == 2);
+            world.wait_until("the second is let in", knows_two)?;
+            world.run_for(secs(1))?;
+            assert!(world.hosts.get(&h(2)).is_some_and(crate::host::Host::is_down), "its disk was not full");
+            world.inject(&Fault::Leave { host: h(1), force: false });
+            world.run_for(secs(60))?;
+            world.start(h(2));
+            world.wait_until("the first has gone", |world| world.has_gone(h(1)))?;
+            assert!(world.holds(h(2), &key(1)), "it was handed over");
+            Ok::<_, Violation>(())
+        };
+        assert_eq!(play(), Ok(()));
+    }
 
     /// Found by breaking: each of two members was told to leave before it heard that the other leaves, too. Neither has
     /// anybody to hand over to, until a node comes: one of them must let it in.

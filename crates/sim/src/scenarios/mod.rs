@@ -15,6 +15,8 @@ mod behind;
 mod deletes;
 mod expiry;
 mod leaving;
+#[cfg(test)]
+mod limits;
 mod members;
 mod vectors;
 mod writes;

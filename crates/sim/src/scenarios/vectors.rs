@@ -219,19 +219,7 @@ mod tests {
     fn who_is_put_back_with_all_it_knows_waits_for_those_it_does_not_know() {
         let mut world = World::new(&Setting { seed: 1, ..Setting::default() });
         let mut play = || {
-            world.cluster(2)?;
-            world.run_for(secs(12))?;
-            world.inject(&Fault::BackUp { host: h(1) });
-            world.inject(&Fault::BackUp { host: h(2) });
-            world.join(h(3), "n3", &[h(1)], false);
-            world.until_serving(&[h(3)])?;
-            world.put_surely(h(3), 1, "forgotten by two", None)?;
-            let written = world.newest(h(3), 1);
-            world.run_for(secs(2))?;
-            world.inject(&Fault::Pause { host: h(3), time: secs(40) });
-            for host in [h(1), h(2)] {
-                world.inject(&Fault::Restore { host, off: Duration::from_millis(100) });
-            }
+            let written = world.two_put_back_to_before_the_third(secs(40))?;
             world.run_for(secs(38))?;
             assert!(world.watermark(h(1)) < written && world.watermark(h(2)) < written, "h3 alone has it");
             world.run_for(secs(40))?;
