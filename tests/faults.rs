@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -42,6 +43,40 @@ fn nothing_acknowledged_is_lost_by_hundreds_of_kills_in_mid_write() {
         ledger.assert_kept_by(&one);
     }
     println!("{killed} kills");
+}
+
+/// What a node may still forget nobody else knows: not with interval durability either, where a kill takes what was
+/// acknowledged within about a second.
+#[test]
+fn with_interval_durability_nobody_else_has_what_a_killed_node_forgot() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut cluster = Cluster::start(2, &["--durability", "interval"]);
+    let (one, two) = (cluster.api(0), cluster.api(1));
+    for round in 0..6 {
+        let prefix = format!("round{round}/");
+        let writing = {
+            let prefix = prefix.clone();
+            let write = move |n: &usize| {
+                one.try_put(&format!("{prefix}{n}"), "x").is_ok_and(|answer| answer.is_success())
+            };
+            std::thread::spawn(move || (0..).take_while(write).count())
+        };
+        sleep(Duration::from_millis(rng.random_range(300..2_500)));
+        cluster.nodes[0].kill9();
+        let acknowledged = writing.join().unwrap();
+        let told = two.keys(&prefix);
+        // Nobody is there to tell it.
+        cluster.nodes[1].kill9();
+        cluster.nodes[0].start_ready();
+        let kept: BTreeSet<String> = one.keys(&prefix).into_iter().collect();
+        println!("{acknowledged} acknowledged, {} kept, {} told", kept.len(), told.len());
+        let unknown: Vec<_> = told.iter().filter(|key| !kept.contains(*key)).collect();
+        assert!(unknown.is_empty(), "n2 was told of what n1 could still forget: {unknown:?}");
+        cluster.nodes[1].start_ready();
+        cluster.wait_equal_roots();
+    }
 }
 
 #[test]

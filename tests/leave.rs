@@ -54,7 +54,9 @@ fn a_node_leaves_under_writes_and_nothing_is_lost() {
 fn what_would_lose_data_is_refused_and_changes_nothing() {
     let mut cluster = Cluster::start(2, FLAGS);
     let (one, two) = (cluster.api(0), cluster.api(1));
-    fails(ask(one, &["evict", "n2"]), 1, "n2 answers");
+    let live = ask(one, &["evict", "n2"]);
+    assert!(live.stderr.contains("may then be lost to the others"), "{}", live.stderr);
+    fails(live, 1, "n2 answers");
     let oneself = ask(one, &["evict", "n1"]);
     assert!(
         oneself.stderr.contains("--force") && oneself.stderr.contains("quarantine file"),
@@ -100,6 +102,7 @@ fn what_would_lose_data_is_refused_and_changes_nothing() {
     let forced = json(&ask(one, &["evict", "n2", "--force", "--yes", "--json"]).expect(0));
     assert_eq!((&forced["forced"], &forced["promised"]), (&true.into(), &serde_json::Value::Null));
     fails(ask(one, &["leave"]), 1, "the last member of its cluster");
+    fails(ask(one, &["evict", "n1"]), 1, "the last member of its cluster");
     assert_eq!(one.text("k").as_deref(), Some("v"));
     // The removed one is told when it comes.
     cluster.nodes[1].start();

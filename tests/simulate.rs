@@ -96,47 +96,47 @@ fn a_story_is_told_the_same_way_each_time() {
     Round 1
 
         1 ●         ○ 2
-          │
-          │
-          ▼
-        3 ●         ○ 4
+            ╲
+               ╲
+                  ▼
+        3 ○         ● 4
 
-    server 1 tells server 3, which did not know it, stores it, and will tell others.
+    server 1 tells server 4, which did not know it, stores it, and will tell others.
     2 of 4 have it.
 
     Round 2
 
         1 ● ──────▶ ● 2
-                  ▲
-               ╱
-            ╱
-        3 ●         ○ 4
+                    ▲
+                    │
+                    │
+        3 ○         ● 4
 
-    server 3 tells server 2, which did not know it, stores it, and will tell others.
+    server 4 tells server 2, which did not know it, stores it, and will tell others.
     server 1 tells server 2, which knew it already, and says so.
     3 of 4 have it.
 
     Round 3
 
         1 ●         ● 2
-            ╲       │
-               ╲    │
-                  ▼ ▼
-        3 ● ──────▶ ● 4
+          │       ╱
+          │    ╱
+          ▼ ▼
+        3 ● ◀────── ● 4
 
-    server 2 tells server 4, which did not know it, stores it, and will tell others.
-    server 3 tells server 4, which knew it already, and says so.
-    server 1 tells server 4, which knew it already, and says so.
+    server 2 tells server 3, which did not know it, stores it, and will tell others.
+    server 4 tells server 3, which knew it already, and says so.
+    server 1 tells server 3, which knew it already, and says so.
     All four have it.
 
     Now nobody tells any more: who has told all, or met two who knew it, is tired of it. Had a message been lost, some
     server might not know it still. So the servers also compare: each keeps a tree over its files, and two with the
-    same root hold the same. 5.6 s after the write every pair has compared:
+    same root hold the same. 5.5 s after the write every pair has compared:
 
-      server 1  root 8c91e0ef...
-      server 2  root 8c91e0ef...
-      server 3  root 8c91e0ef...
-      server 4  root 8c91e0ef...
+      server 1  root 0e3657ec...
+      server 2  root 0e3657ec...
+      server 3  root 0e3657ec...
+      server 4  root 0e3657ec...
 
     One root: the four are identical.
     ");

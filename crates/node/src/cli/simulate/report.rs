@@ -49,17 +49,18 @@ impl fmt::Display for Failure<'_> {
 }
 
 fn numbers(count: Count) -> String {
-    let Count { steps, faults, requests, acknowledged, frames, checks } = count;
+    let Count { steps, faults, requests, acknowledged, frames, checks, lost, quarantined } = count;
     format!(
-        "{steps} steps, {faults} faults, {requests} requests, {acknowledged} writes acknowledged, {frames} frames, {checks} checks"
+        "{steps} steps, {faults} faults, {requests} requests, {acknowledged} writes acknowledged ({lost} lost with \
+         their only disks or by what is not promised, {quarantined} in quarantine files), {frames} frames, {checks} checks"
     )
 }
 
 fn json_count(count: Count) -> Value {
-    let Count { steps, faults, requests, acknowledged, frames, checks } = count;
+    let Count { steps, faults, requests, acknowledged, frames, checks, lost, quarantined } = count;
     json!({
         "steps": steps, "faults": faults, "requests": requests, "acknowledged": acknowledged, "frames": frames,
-        "checks": checks,
+        "checks": checks, "lost": lost, "quarantined": quarantined,
     })
 }
 
