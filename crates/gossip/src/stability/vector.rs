@@ -19,6 +19,7 @@ pub fn step(at: Hlc) -> Hlc {
 /// Times that are steps, as they travel: the number of the step.
 pub mod in_steps {
     use model::Hlc;
+    use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serializer};
 
     use super::STEP_MS;
@@ -28,9 +29,14 @@ pub mod in_steps {
         to.serialize_u64(at.millis() / STEP_MS)
     }
 
-    /// The step of this number.
+    /// The step of this number. Refused where no time is as late: taken for the last time there is, it would be no step, and
+    /// another one once it is sent on.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Hlc, D::Error> {
-        Ok(Hlc::new(u64::deserialize(from)?.saturating_mul(STEP_MS), 0))
+        let number = u64::deserialize(from)?;
+        if number > Hlc::MAX.millis() / STEP_MS {
+            return Err(D::Error::custom(format!("step {number} is later than any time")));
+        }
+        Ok(Hlc::new(number * STEP_MS, 0))
     }
 }
 
