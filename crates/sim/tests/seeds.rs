@@ -93,6 +93,9 @@ fn seeds_that_have_found_something_find_nothing() {
         (920_009_004, "one that is behind has moved, and has forgotten the only one that looks for it"),
         (930_008_689, "two that know of each other only by their seeds, and all others are gone"),
         (930_014_447, "the only member of a cluster lost its records"),
+        (950_006_267, "an expiry that only a removed member remembers goes on counting"),
+        (950_025_282, "a delete that nobody acknowledged and all have forgotten"),
+        (950_025_935, "a delete that only a removed member remembers goes on counting"),
         (80_017_688, "a sponsor's disk is put back to before an addition"),
     ];
     for (seed, what) in found {

@@ -31,11 +31,14 @@ impl World {
         let is_removed = |node| self.ledger.removed.contains(&node);
         let is_there =
             |dot, later: &Written| (later.acknowledged || !later.lost) && !self.only_removed_hold(dot);
+        // All knew what had replaced it, and nobody needs that any more: who has it still, or had it last, does not matter.
+        let is_forgotten = || self.ledger.is_forgotten(dot, self.watermark_of(written.cluster), &|_| false);
         !written.acknowledged
             || written.is_excused()
             || written.may_return
             || self.ledger.is_replaced(written, &is_there)
             || self.ledger.is_expired(written)
+            || is_forgotten()
             || is_removed(member.node)
             || ((is_removed(written.node) || written.hurt) && !self.is_with_another(host, dot, written))
     }
