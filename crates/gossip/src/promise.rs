@@ -148,7 +148,7 @@ impl Promises {
     }
 
     /// The latest stamp of what this evictor was promised.
-    fn latest_for(&self, evictor: NodeId) -> Option<Hlc> {
+    pub(crate) fn latest_for(&self, evictor: NodeId) -> Option<Hlc> {
         self.given.values().filter_map(|evictors| evictors.get(&evictor)).max().copied()
     }
 
@@ -159,6 +159,20 @@ impl Promises {
         self.given.retain(|target, evictors| {
             evictors.retain(|evictor, _| roster.contains(*evictor));
             roster.contains(*target) && !evictors.is_empty()
+        });
+        self.len() != before
+    }
+
+    /// Drops what an evictor has promised itself, but for the targets whose eviction it is still about. It counts on no attempt
+    /// that it has given up, and asks for the next one anew; meanwhile it must not refuse a target that came back. True when
+    /// some were dropped; forgetting to write that to disk is harmless.
+    pub fn give_up(&mut self, evictor: NodeId, about: impl Fn(NodeId) -> bool) -> bool {
+        let before = self.len();
+        self.given.retain(|target, evictors| {
+            if !about(*target) {
+                evictors.remove(&evictor);
+            }
+            !evictors.is_empty()
         });
         self.len() != before
     }

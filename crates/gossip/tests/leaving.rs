@@ -206,6 +206,25 @@ fn a_member_that_is_down_is_removed_and_one_that_answers_is_not() {
     assert_eq!((members(&cluster, 1), members(&cluster, 2)), (vec![id(1), id(2)], vec![id(1), id(2)]));
 }
 
+/// Whom it was about is back, and wants to remove another that is down: it finds the promises it needs.
+#[test]
+fn an_eviction_that_came_to_nothing_does_not_stand_in_the_way_of_others() {
+    let mut cluster = Cluster::new(3, 13, CoreConfig::default());
+    cluster.run(secs(3));
+    cluster.kill(id(1));
+    cluster.cut.insert(id(3));
+    cluster.run(secs(10));
+    let refused = evict(&mut cluster, 2, 1, false);
+    assert!(matches!(refused, Err(EvictRefusal::NoMajority(..))), "{refused:?}");
+    cluster.cut.clear();
+    cluster.restart(id(1));
+    cluster.run(secs(10));
+    cluster.kill(id(3));
+    cluster.run(secs(10));
+    assert!(evict(&mut cluster, 1, 3, false).is_ok());
+    assert_eq!(members(&cluster, 2), [id(1), id(2)]);
+}
+
 #[test]
 fn without_a_majority_a_member_is_removed_by_force_alone() {
     let mut cluster = Cluster::new(2, 7, CoreConfig::default());

@@ -8,7 +8,7 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip::core::{CoreConfig, Serving, Status};
+use gossip::core::{CoreConfig, Event, ReplyId, Serving, Status};
 use gossip::meta::Meta;
 use gossip::stability::Cause;
 use model::{Context, Hlc, Key, NodeId};
@@ -228,4 +228,49 @@ fn check_marks(cluster: &Cluster, marks: &mut BTreeMap<NodeId, Hlc>, seed: u64) 
         let stable = node.meta.stability.stable(*at, &node.meta.roster);
         assert!(!node.meta.caught_up || now <= stable, "seed {seed}: {at} counts on more than it holds");
     }
+}
+
+/// It hears from the others that it was told to leave, and does so.
+#[test]
+fn a_node_that_is_put_back_to_before_it_was_told_to_leave_leaves_all_the_same() {
+    let mut cluster = Cluster::new(3, 7, CoreConfig::default());
+    cluster.run(secs(20));
+    let old = backup(&cluster, id(1));
+    cluster.event(id(1), Event::LeaveWanted { reply: ReplyId(1), force: false });
+    cluster.run(Duration::from_micros(600));
+    assert!(cluster.nodes[&id(2)].meta.roster.is_leaving(id(1)));
+    old.restore(&mut cluster);
+    assert!(!cluster.nodes[&id(1)].meta.roster.is_leaving(id(1)));
+    cluster.put(id(1), &key("k"), "written before it has heard", None);
+    cluster.run(secs(10));
+    assert!(cluster.nodes[&id(1)].left, "{:?}", status(&cluster, 1).serving);
+    assert_eq!(cluster.nodes[&id(3)].meta.roster.members().collect::<Vec<_>>(), [id(2), id(3)]);
+    assert_eq!(cluster.values(id(3), &key("k")), ["written before it has heard"]);
+}
+
+/// It does not know that it has handed over and gone, and takes a write: that one was handed to nobody.
+#[test]
+fn what_a_node_takes_that_was_put_back_to_before_it_left_goes_to_its_quarantine_file() {
+    let mut cluster = Cluster::new(3, 8, CoreConfig::default());
+    cluster.run(secs(20));
+    let old = backup(&cluster, id(1));
+    cluster.event(id(1), Event::LeaveWanted { reply: ReplyId(1), force: false });
+    cluster.run(secs(10));
+    assert!(cluster.nodes[&id(1)].left);
+    cluster.cut.insert(id(1));
+    old.restore(&mut cluster);
+    cluster.put(id(1), &key("k"), "written before it has heard", None);
+    cluster.run(secs(3));
+    cluster.cut.clear();
+    // Killed before it is there, it goes on at the next start.
+    cluster.doomed = Some(id(1));
+    cluster.run(secs(10));
+    assert_eq!(status(&cluster, 1).serving, Serving::Removed);
+    cluster.kill(id(1));
+    cluster.doomed = None;
+    cluster.restart(id(1));
+    cluster.run(secs(10));
+    let node = &cluster.nodes[&id(1)];
+    let kept: Vec<&Key> = node.quarantine.iter().map(|(key, _)| key).collect();
+    assert_eq!((kept, node.left), (vec![&key("k")], true));
 }

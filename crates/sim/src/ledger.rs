@@ -85,6 +85,8 @@ pub(crate) struct Ledger {
     pub(crate) let_in: BTreeSet<(ClusterId, NodeId)>,
     /// Nodes whose disks were put back, until a session has completed since.
     pub(crate) put_back: BTreeSet<NodeId>,
+    /// The same, ever.
+    pub(crate) ever_put_back: BTreeSet<NodeId>,
     /// The same, until they know how far the watermark is.
     pub(crate) unaware: BTreeSet<NodeId>,
     /// What operators have forced: who was to remove whom, or itself.

@@ -204,6 +204,8 @@ impl World {
         self.stop(id);
         if node.is_some_and(|node| self.ledger.forced.contains(&(node, node))) {
             self.note_disk_lost(id);
+        } else {
+            self.note_left(id);
         }
         let Some(host) = self.hosts.get_mut(&id) else { return };
         host.disk.wipe();

@@ -193,13 +193,13 @@ fn faults(hosts: u16, end: Duration, options: PlanOptions, rng: &mut StdRng) -> 
     faults
 }
 
-/// What operators do: now and then a node is to leave, or a member that is down for long to be removed. Not where disks
-/// are lost, too: nobody may be left then that can let another in.
+/// What operators do: now and then a node is to leave, or a member that is down for long to be removed. Less often where
+/// disks are lost, too.
 fn acts(hosts: u16, end: Duration, faults: &[(Duration, Fault)], rng: &mut StdRng) -> Vec<(Duration, Fault)> {
     let loses = |fault: &Fault| {
         matches!(fault, Fault::Wipe { .. } | Fault::LoseEngine { .. } | Fault::Restore { .. })
     };
-    if hosts < 3 || faults.iter().any(|(_, fault)| loses(fault)) {
+    if hosts < 3 || (faults.iter().any(|(_, fault)| loses(fault)) && rng.random_ratio(1, 2)) {
         return Vec::new();
     }
     let mut acts = Vec::new();

@@ -96,6 +96,18 @@ fn seeds_that_have_found_something_find_nothing() {
         (950_006_267, "an expiry that only a removed member remembers goes on counting"),
         (950_025_282, "a delete that nobody acknowledged and all have forgotten"),
         (950_025_935, "a delete that only a removed member remembers goes on counting"),
+        (3_242, "one that has left is put back, and takes a write"),
+        (20_871, "one that leaves is put back to before it was told to"),
+        (22_635, "who is left leaves, and lets nobody in"),
+        (40_146, "one that has left is put back, and others tell it so"),
+        (90_856, "a tombstone that comes late under a watermark that stands still"),
+        (102_568, "a restored node whose clock is behind, and the watermark rises later"),
+        (125_191, "an eviction that came to nothing stands in the target's way"),
+        (138_756, "promises to one that is gone, with stamps of a fast clock"),
+        (141_077, "what had been handed over by one that is put back, and was lost since"),
+        (145_044, "one that is put back has moved, and does not know who asks it"),
+        (1_000_011_752, "whom it was handed to loses its disk right then"),
+        (55_927, "a removal lifts what a restored disk seems to hold"),
         (80_017_688, "a sponsor's disk is put back to before an addition"),
     ];
     for (seed, what) in found {

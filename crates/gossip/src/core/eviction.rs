@@ -98,7 +98,9 @@ impl Core {
             return Ok(());
         }
         let now = env.time.tick(env.now.wall_ms).ok_or(EvictRefusal::NotReady)?;
-        let stamp = self.evictions.above.next().map_or(now, |above| above.max(now));
+        // What this node has promised the target itself may have come from a clock that is ahead.
+        let above = self.meta.promises.latest_for(target).unwrap_or_default().max(self.evictions.above);
+        let stamp = above.next().map_or(now, |above| above.max(now));
         let watermark = self.elders_until();
         let (me, roster, own) = (self.meta.node, &self.meta.roster, &self.meta.promises);
         let name = roster.shown_name(target);
@@ -173,6 +175,7 @@ impl Core {
             let members = self.meta.roster.len();
             if running.replies.is_empty() {
                 self.evictions.running.remove(&target);
+                self.give_up_own_promises();
             }
             return Err(EvictRefusal::NoMajority(at_most, members));
         }
@@ -258,6 +261,15 @@ impl Core {
                 let evicted = Evicted { promised: Some(tally), identical_ms };
                 self.answer_evict(reply, if gone { Ok(evicted) } else { Err(EvictRefusal::Answers) });
             }
+        }
+        self.give_up_own_promises();
+    }
+
+    /// What this node has promised itself counts for no attempt that has ended.
+    pub(super) fn give_up_own_promises(&mut self) {
+        let running = &self.evictions.running;
+        if self.meta.promises.give_up(self.meta.node, |target| running.contains_key(&target)) {
+            self.persist();
         }
     }
 

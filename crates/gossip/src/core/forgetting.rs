@@ -116,6 +116,7 @@ impl Core {
         }
         if self.publish_at().is_some_and(|at| at <= env.now.mono) {
             self.begin_publishing(env);
+            self.purge_late(env);
         }
         if std::mem::take(&mut self.forgetting.reckon) {
             self.reckon(env);
@@ -169,6 +170,17 @@ impl Core {
         }
         self.forgetting.adoption_due = true;
         self.adopt(env);
+    }
+
+    /// Who was removed counts on as long as this node's disk may be an old one.
+    pub(super) fn removals_heard(&mut self, before: &Roster) {
+        let (me, kept) = (self.meta.node, &mut self.meta.stability);
+        if kept.unproven.is_none() {
+            return;
+        }
+        for removed in before.members().filter(|id| *id != me && !self.meta.roster.contains(*id)) {
+            kept.removed_unproven(kept.vector.of(removed, before));
+        }
     }
 
     /// What is held of members that have begun a life since is looked at anew.
@@ -284,15 +296,24 @@ impl Core {
         self.ops.remove(&op);
         if done {
             let before = std::mem::replace(&mut self.forgetting.advanced, marks);
-            // What has expired under a watermark that stands still is a tombstone that no later step takes away.
-            let came_late = self.forgetting.purges.is_empty() && env.store.waiting().purged > 0;
-            if before.watermark != marks.watermark || came_late {
+            if before.watermark != marks.watermark {
                 self.forgetting.purges.push_back(Purge { watermark: marks.watermark, at: env.now.mono });
             }
+            self.purge_late(env);
             if self.forgetting.root != Some(env.store.root()) {
                 self.tell_of_marks(env);
             }
             self.changed = true;
+        }
+    }
+
+    /// What has become a tombstone under a watermark that stands still, by expiring or by a write of a clock that is behind, no
+    /// later step takes off the disk.
+    fn purge_late(&mut self, env: Env<'_>) {
+        let idle = self.forgetting.purges.is_empty() && self.forgetting.advancing.is_none();
+        if idle && env.store.waiting().purged > 0 {
+            let watermark = self.forgetting.advanced.watermark;
+            self.forgetting.purges.push_back(Purge { watermark, at: env.now.mono });
         }
     }
 

@@ -33,9 +33,12 @@ impl Core {
         }
         // A member that asks where the others are merges what it is told. Were it told nothing by those that are behind, two
         // of them that have moved at one time would never find each other; nor would one that is behind, was put back and has
-        // moved be found by whom it has forgotten.
+        // moved be found by whom it has forgotten. Nor by one whose disk may be an old one.
         let is_known = self.meta.roster.contains(request.node);
-        if self.may_repair() && request.cluster.is_some() && (is_known || !self.meta.caught_up) {
+        if self.may_repair()
+            && request.cluster.is_some()
+            && (is_known || !self.meta.caught_up || self.meta.stability.unproven.is_some())
+        {
             self.try_where_asked_from(request, env);
             return self.joined();
         }

@@ -96,11 +96,17 @@ impl Core {
         self.meta.roster.removal(self.meta.node).is_some_and(|removal| removal.by == self.meta.node)
     }
 
+    /// Whether it was in this life that this node removed itself, or an earlier one that had said so to nobody.
+    pub(super) fn is_telling(&self) -> bool {
+        matches!(self.leaving.step, Some(Step::Telling { .. }))
+    }
+
     pub(super) fn is_leaving(&self) -> bool {
         self.meta.roster.is_leaving(self.meta.node)
     }
 
-    pub(super) fn leaving_status(&self) -> Option<LeavingStatus> {
+    /// How far this node has come, if it is leaving.
+    pub fn leaving_status(&self) -> Option<LeavingStatus> {
         Some(match self.leaving.step.as_ref()? {
             Step::Closing => LeavingStatus::ClosingWrites,
             Step::HandingOver { .. } => LeavingStatus::HandingOver,
@@ -143,13 +149,18 @@ impl Core {
             return Err(LeaveRefusal::NobodyStays);
         }
         let at = env.time.tick(env.now.wall_ms).ok_or(LeaveRefusal::NotReady)?;
-        tracing::info!("leaving the cluster; no more writes are taken");
         let before = self.meta.roster.clone();
         self.meta.roster.leave(self.meta.node, at).map_err(|_| LeaveRefusal::NotAMember)?;
         self.roster_changed(&before, env);
+        Ok(())
+    }
+
+    /// The roster says from now on that this node leaves: it was told to, or it hears so from others, since its disk is one
+    /// from before it was told.
+    pub(super) fn leave_begins(&mut self, env: Env<'_>) {
+        tracing::info!("leaving the cluster; no more writes are taken");
         self.give_up_sessions(env);
         self.close_writes();
-        Ok(())
     }
 
     /// A peer that is leaving, too, may have begun one before it knew that this node is no partner.
@@ -250,7 +261,6 @@ impl Core {
         let at = env.time.tick(env.now.wall_ms).filter(|at| *at > Hlc::ZERO).ok_or(LeaveRefusal::NotReady)?;
         let before = self.meta.roster.clone();
         self.meta.roster.remove(me, Removal { at, by: me }).map_err(|_| LeaveRefusal::NotAMember)?;
-        // With the removal, in one record: what is not searched now is at the next start.
         self.meta.unsearched = forced;
         let until = forced.then_some(env.now.mono + FORCED_TELLS_FOR);
         self.leaving.step = Some(Step::Telling { again_at: env.now.mono, until });

@@ -230,8 +230,13 @@ impl Core {
         let version = self.version_of(&self.meta.roster);
         if self.forgetting.version != version {
             self.lives_began(before, env);
+            self.removals_heard(before);
             self.roster_adopted(version, env);
         }
+        let removed = before.contains(me) && !self.is_member();
+        // With the removal, in one record: what is not searched now is at the next start. Who was put back to before it left, and
+        // hears that it has, has handed over nothing of what it took since.
+        self.meta.unsearched |= removed && !self.is_telling();
         self.persist();
         self.sessions_needed(env);
         for peer in before.members().filter(|id| *id != me) {
@@ -254,14 +259,16 @@ impl Core {
         } else {
             self.live().iter().for_each(|peer| self.tell_roster(*peer));
         }
-        if before.contains(me) && !self.is_member() {
-            if !self.has_left() {
+        if removed {
+            if !self.is_telling() {
                 tracing::error!(
                     "this node was removed from the cluster; it serves nothing any more, its data is kept"
                 );
             }
             self.end_all_sessions(env);
             self.begin_stranded();
+        } else if self.is_member() && self.is_leaving() && !before.is_leaving(me) {
+            self.leave_begins(env);
         }
     }
 

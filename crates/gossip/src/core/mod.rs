@@ -254,6 +254,7 @@ impl Core {
         core.begin_forgetting(contact.stamp, env);
         core.begin_membership(env);
         core.begin_leaving(env);
+        core.give_up_own_promises();
         core.begin_stranded();
         let actions = core.drain(env);
         (core, actions)

@@ -124,6 +124,18 @@ fn an_evictor_that_dies_for_good_does_not_stand_in_the_way() {
 }
 
 #[test]
+fn an_attempt_that_was_given_up_does_not_stand_in_the_targets_way() {
+    let roster = roster(3);
+    let (mut own, other) = (Promises::default(), Promises::default());
+    assert_eq!(verdict(&mut own, 1, &roster, &ask(&roster, 1, 2, 10)), Verdict::Promised);
+    assert_eq!(verdict(&mut own, 1, &roster, &ask(&roster, 2, 0, 11)), refused(Refusal::EvictorLeaves));
+    assert!(!own.give_up(NodeId(1), |target| target == NodeId(2)), "it is still about that one");
+    assert!(own.give_up(NodeId(1), |_| false) && own == other);
+    assert_eq!(verdict(&mut own, 1, &roster, &ask(&roster, 2, 0, 11)), Verdict::Promised);
+    assert!(!own.give_up(NodeId(1), |_| false), "what another was promised stays");
+}
+
+#[test]
 fn a_new_attempt_goes_above_what_refusals_named() {
     let roster = roster(3);
     let mut eviction = begin(&roster, 0, 2, Hlc::ZERO);
@@ -277,7 +289,10 @@ proptest! {
                 0 => begin_one(&mut members[a], a, b, now),
                 1 | 2 => ask_one(&mut members, a, b),
                 3 => carry_out(&mut members[a], a, now, &mut evicted),
-                _ if now % 7 == 0 => members[a].eviction = None,
+                _ if now % 7 == 0 => {
+                    members[a].eviction = None;
+                    members[a].promises.give_up(NodeId(a as u64), |_| false);
+                }
                 _ => {
                     let other = members[b].roster.clone();
                     members[a].roster.merge(&other).unwrap();

@@ -66,3 +66,46 @@ impl Kept {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roster::{Add, Removal};
+
+    fn id(n: u64) -> NodeId {
+        NodeId(n)
+    }
+
+    fn at(seconds: u64) -> Hlc {
+        Hlc::new(seconds * 1_000, 0)
+    }
+
+    /// What a member with a slow clock wrote lies far under the watermark that the others reckon without it.
+    #[test]
+    fn a_removal_does_not_lift_what_a_disk_vouches_for_that_may_be_an_old_one() {
+        let mut roster = Roster::default();
+        for n in 1..=3 {
+            roster.add(id(n), Add { at: at(1), sponsor: id(1), name: format!("n{n}") }).unwrap();
+        }
+        let vector = || [(id(2), at(90)), (id(3), at(5))].into_iter().collect();
+        let mut kept = Kept { vector: vector(), published: at(90), ..Kept::default() };
+        kept.begin_life(at(95));
+        assert_eq!(kept.stable(id(1), &roster), at(5));
+        let held = kept.vector.of(id(3), &roster);
+        roster.remove(id(3), Removal { at: at(96), by: id(3) }).unwrap();
+        assert_eq!(kept.stable(id(1), &roster), at(90));
+        kept.removed_unproven(held);
+        assert_eq!(kept.stable(id(1), &roster), at(5));
+        kept.watermark = at(40);
+        assert!(kept.holds_too_little(id(1), &roster));
+        // One that was let in so late that it never counted holds nobody back; nor does any where the disk is proven.
+        let mut late = Kept { watermark: at(40), ..kept.clone() };
+        late.unproven = Some(at(90));
+        late.removed_unproven(held);
+        assert!(!late.holds_too_little(id(1), &roster));
+        let mut proven = Kept { unproven: None, watermark: at(4), ..kept };
+        proven.removed_unproven(held);
+        proven.watermark = at(40);
+        assert!(!proven.holds_too_little(id(1), &roster));
+    }
+}

@@ -116,6 +116,15 @@ impl Kept {
         }
     }
 
+    /// A member was removed, up to whose time `held` this node holds what it had. Where the disk may be an old one, the others
+    /// may have had of the former member since what is not here, and go on without its component: no more is vouched for
+    /// than while it counted. Nothing that lies under the watermark: then it did not count.
+    pub fn removed_unproven(&mut self, held: Hlc) {
+        if held >= self.watermark {
+            self.unproven = self.unproven.map(|unproven| unproven.min(held));
+        }
+    }
+
     /// Another member has begun a life at `at` of its clock. Where its disk was put back, and its clock with it, an
     /// earlier life had later times: what was held of them says nothing of what the new life writes until they come
     /// again. At or under the watermark it writes nothing.

@@ -88,7 +88,7 @@ impl World {
     }
 
     /// A node has handed over all that it holds, and leaves: nobody counts on its disk any more. That it was handed to a
-    /// record that rots nobody could know.
+    /// record that rots, or to a disk that was lost right then, nobody could know.
     pub(crate) fn note_handed_over(&mut self, host: HostId) {
         if let Some(host) = self.hosts.get_mut(&host) {
             host.handed_over = true;
@@ -98,7 +98,7 @@ impl World {
         let rots = |of: &Written| {
             self.hosts.iter().any(|(id, host)| !host.handed_over && self.is_rotten(*id, Some(&of.key)))
         };
-        let dots = self.ledger.dots.iter().filter(|(dot, of)| !is_held(dot, of) && rots(of));
+        let dots = self.ledger.dots.iter().filter(|(dot, of)| !is_held(dot, of) && (of.hurt || rots(of)));
         let lost: Vec<Dot> = dots.map(|(dot, _)| *dot).collect();
         for dot in lost {
             if let Some(written) = self.ledger.dots.get_mut(&dot) {
@@ -169,10 +169,20 @@ impl World {
         }
     }
 
-    /// The disk of a host is about to be lost: what it alone holds is lost with it.
-    pub(crate) fn note_disk_lost(&mut self, host: HostId) {
+    /// The machine of a node that has left is put to another use: what others had of it, and have lost by a fault since, is lost.
+    pub(crate) fn note_left(&mut self, host: HostId) {
         let Ok(others) = self.known(Some(host)) else { return };
-        let held: BTreeSet<Dot> = match self.hosts.get(&host).map(on_disk) {
+        for dot in self.held_by(host) {
+            let Some(written) = self.ledger.dots.get_mut(&dot).filter(|written| written.hurt) else {
+                continue;
+            };
+            written.lost |= !covers(&others, written.cluster, &written.key, dot);
+        }
+    }
+
+    /// What a host has on its disk.
+    fn held_by(&self, host: HostId) -> BTreeSet<Dot> {
+        match self.hosts.get(&host).map(on_disk) {
             Some(Ok(Some((cluster, rows)))) => {
                 let of_key = |(key, entry): (&Key, &Entry)| {
                     let context = entry.context().clone();
@@ -182,8 +192,13 @@ impl World {
                 rows.iter().flat_map(of_key).collect()
             }
             _ => BTreeSet::new(),
-        };
-        for dot in held {
+        }
+    }
+
+    /// The disk of a host is about to be lost: what it alone holds is lost with it.
+    pub(crate) fn note_disk_lost(&mut self, host: HostId) {
+        let Ok(others) = self.known(Some(host)) else { return };
+        for dot in self.held_by(host) {
             let Some(written) = self.ledger.dots.get_mut(&dot) else { continue };
             written.hurt = true;
             written.lost |= !covers(&others, written.cluster, &written.key, dot);

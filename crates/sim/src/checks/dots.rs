@@ -11,7 +11,7 @@ impl World {
     pub(crate) fn check_new_dot(&mut self, host: HostId, dot: Dot) {
         let member = self.hosts.get(&host).and_then(|h| h.member());
         let Some((node, cluster)) = member.map(|member| (member.node, member.cluster)) else { return };
-        let watermark = self.watermark_over(host, cluster);
+        let watermark = self.watermark_over(host, cluster, dot);
         let known = self.ledger.dots.contains_key(&dot);
         let of_writer = self.ledger.last_of_writer.insert(dot.writer, dot.hlc);
         let of_node = self.ledger.last_of_node.insert(node, dot.hlc);
@@ -35,12 +35,16 @@ impl World {
     pub(crate) fn lies_under_unknown(&self, host: HostId, dot: Dot) -> bool {
         let Some(own) = self.hosts.get(&host).and_then(|host| host.record()) else { return false };
         let nobody_knows = dot.hlc > self.marks_on_disks(own.cluster, None).watermark;
-        (nobody_knows || self.is_unsure(&own)) && dot.hlc <= self.watermark_of(own.cluster)
+        (nobody_knows || self.is_unsure(&own, dot)) && dot.hlc <= self.watermark_of(own.cluster)
     }
 
     /// Whether a node's disk was put back, and nobody has told it since what it has missed: who it has met may not have known
-    /// how far the watermark is.
-    fn is_unsure(&self, own: &Meta) -> bool {
+    /// how far the watermark is. Or its clock is behind, and takes times once more by which others may raise the watermark still.
+    fn is_unsure(&self, own: &Meta, dot: Dot) -> bool {
+        let published = self.ledger.published.get(&(own.cluster, own.node));
+        if self.ledger.ever_put_back.contains(&own.node) && published.is_some_and(|at| dot.hlc <= *at) {
+            return true;
+        }
         let knows = || own.stability.watermark >= self.marks_on_disks(own.cluster, None).watermark;
         self.ledger.unaware.contains(&own.node) && (own.stability.unproven.is_some() || !knows())
     }
@@ -48,9 +52,9 @@ impl World {
     /// The greatest watermark under which no dot of this host's may lie any more: of the members that count it as one. A
     /// node put back to an old backup knows of no later one before it has met somebody; what it takes until then may be
     /// quarantined.
-    fn watermark_over(&self, host: HostId, cluster: ClusterId) -> Hlc {
+    fn watermark_over(&self, host: HostId, cluster: ClusterId, dot: Dot) -> Hlc {
         let Some(own) = self.hosts.get(&host).and_then(|host| host.record()) else { return Hlc::ZERO };
-        if self.is_unsure(&own) {
+        if self.is_unsure(&own, dot) {
             return own.stability.watermark;
         }
         let records = self.hosts.values().filter_map(|host| host.record());
@@ -65,6 +69,7 @@ impl World {
             self.ledger.last_of_node.remove(&node);
             self.ledger.put_back.insert(node);
             self.ledger.unaware.insert(node);
+            self.ledger.ever_put_back.insert(node);
         }
     }
 }

@@ -159,7 +159,8 @@ impl World {
         }
         let mut seen = false;
         for meta in self.hosts.values().filter_map(|other| Some(other.member()?.core.meta())) {
-            if self.nobody_knows(meta) {
+            // Who is left leaves, and lets nobody in: those that are looked for, to stay, are gone.
+            if self.nobody_knows(meta) || (meta.roster.is_leaving(meta.node) && self.nobody_stays(meta)) {
                 return Ok(());
             }
             // A backup of the time before it was let in, put back after it was replaced: it says that it was removed, and

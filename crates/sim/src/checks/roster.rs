@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use gossip::core::LeavingStatus;
 use gossip::meta::Meta;
 use model::NodeId;
 
@@ -43,8 +44,12 @@ impl World {
             self.check_all_returned(host);
         }
         let own = now.node;
-        let has_left = now.roster.removal(own).is_some_and(|removal| removal.by == own);
-        if has_left && before.roster.contains(own) && !self.ledger.forced.contains(&(own, own)) {
+        // One that was put back to before that, and hears of it, has handed over nothing of what it wrote since.
+        let leaving = self.hosts.get(&host).and_then(|host| host.member()?.core.leaving_status());
+        if leaving == Some(LeavingStatus::Telling)
+            && before.roster.contains(own)
+            && !self.ledger.forced.contains(&(own, own))
+        {
             self.note_handed_over(host);
         }
         for (removed, removal) in now.roster.removed() {
