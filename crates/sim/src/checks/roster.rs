@@ -52,6 +52,12 @@ impl World {
         {
             self.note_handed_over(host);
         }
+        self.check_removed(host, &removed_before, before, now);
+        self.check_added(host, before, now);
+    }
+
+    /// Who was removed was promised to be, by more than half.
+    fn check_removed(&mut self, host: HostId, removed_before: &BTreeSet<NodeId>, before: &Meta, now: &Meta) {
         for (removed, removal) in now.roster.removed() {
             // Who leaves needs nobody's promise, and whom an operator removes by force neither.
             let asked = removed != now.node && !self.ledger.forced.contains(&(now.node, removed));
@@ -68,7 +74,10 @@ impl World {
                 self.judge("roster", found.map_err(|why| format!("{host} {why}")));
             }
         }
-        // Adds only come.
+    }
+
+    /// A name is given to one. Adds only come.
+    fn check_added(&mut self, host: HostId, before: &Meta, now: &Meta) {
         let is_new = |id: &NodeId| before.roster.added(*id).is_none();
         let grew = now.roster.ids() > before.roster.ids();
         for added in now.roster.members().filter(|id| grew && is_new(id)) {
