@@ -35,14 +35,20 @@ impl World {
     pub(crate) fn lies_under_unknown(&self, host: HostId, dot: Dot) -> bool {
         let Some(own) = self.hosts.get(&host).and_then(|host| host.record()) else { return false };
         let nobody_knows = dot.hlc > self.marks_on_disks(own.cluster, None).watermark;
-        (nobody_knows || self.is_unsure(&own, dot)) && dot.hlc <= self.watermark_of(own.cluster)
+        let is_under = dot.hlc <= self.watermark_of(own.cluster);
+        self.comes_again(&own, dot) || (is_under && (nobody_knows || self.is_unsure(&own, dot)))
+    }
+
+    /// Whether a node that was put back takes times once more, since its clock is behind, by which others raise the watermark still.
+    fn comes_again(&self, own: &Meta, dot: Dot) -> bool {
+        let published = self.ledger.published.get(&(own.cluster, own.node));
+        self.ledger.ever_put_back.contains(&own.node) && published.is_some_and(|at| dot.hlc <= *at)
     }
 
     /// Whether a node's disk was put back, and nobody has told it since what it has missed: who it has met may not have known
-    /// how far the watermark is. Or its clock is behind, and takes times once more by which others may raise the watermark still.
+    /// how far the watermark is.
     fn is_unsure(&self, own: &Meta, dot: Dot) -> bool {
-        let published = self.ledger.published.get(&(own.cluster, own.node));
-        if self.ledger.ever_put_back.contains(&own.node) && published.is_some_and(|at| dot.hlc <= *at) {
+        if self.comes_again(own, dot) {
             return true;
         }
         let knows = || own.stability.watermark >= self.marks_on_disks(own.cluster, None).watermark;
