@@ -107,6 +107,8 @@ fn seeds_that_have_found_something_find_nothing() {
         (141_077, "what had been handed over by one that is put back, and was lost since"),
         (145_044, "one that is put back has moved, and does not know who asks it"),
         (1_000_011_752, "whom it was handed to loses its disk right then"),
+        (1_100_061_696, "what a token replaced after all disks were put back, one after another"),
+        (1_200_035_645, "what was never flushed, and its record rots while the node is down"),
         (1_100_093_376, "a restored node whose clock is behind, and takes times that it had published"),
         (55_927, "a removal lifts what a restored disk seems to hold"),
         (80_017_688, "a sponsor's disk is put back to before an addition"),

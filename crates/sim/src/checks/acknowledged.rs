@@ -27,13 +27,13 @@ pub(crate) fn on_disk(host: &Host) -> Result<Option<(ClusterId, OnDisk)>, String
     Ok(Some((meta.cluster, rows.into_iter().collect())))
 }
 
-/// The contexts of all disks but one, by cluster and key.
-type Known = BTreeMap<(ClusterId, Key), Vec<Context>>;
+/// The entries of all disks but one, by cluster and key.
+type Known = BTreeMap<(ClusterId, Key), Vec<Entry>>;
 
 /// Whether one of these disks has seen a write.
 fn covers(known: &Known, cluster: ClusterId, key: &Key, dot: Dot) -> bool {
-    let contexts = known.get(&(cluster, key.clone()));
-    contexts.is_some_and(|all| all.iter().any(|context| context.covers(dot)))
+    let entries = known.get(&(cluster, key.clone()));
+    entries.is_some_and(|all| all.iter().any(|entry| entry.context().covers(dot)))
 }
 
 impl World {
@@ -42,7 +42,7 @@ impl World {
         for (_, host) in self.hosts.iter().filter(|(id, host)| Some(**id) != but && !host.handed_over) {
             let Some((cluster, rows)) = on_disk(host)? else { continue };
             for (key, entry) in rows {
-                known.entry((cluster, key)).or_default().push(entry.context().clone());
+                known.entry((cluster, key)).or_default().push(entry);
             }
         }
         Ok(known)
@@ -127,8 +127,10 @@ impl World {
             context.merge(entry.context());
         }
         let dots: Vec<Dot> = self.ledger.of_key(cluster, key).map(|(dot, _)| dot).collect();
-        for dot in dots.into_iter().filter(|dot| context.covers(*dot)) {
-            if let Some(written) = self.ledger.dots.get_mut(&dot) {
+        for dot in dots {
+            // What it took and never flushed was in that record, too.
+            let was_there = |of: &Written| context.covers(dot) || (of.host == host && !of.acknowledged);
+            if let Some(written) = self.ledger.dots.get_mut(&dot).filter(|written| was_there(written)) {
                 written.hurt = true;
                 written.lost |= !covers(&others, cluster, key, dot);
             }
@@ -199,9 +201,13 @@ impl World {
     pub(crate) fn note_disk_lost(&mut self, host: HostId) {
         let Ok(others) = self.known(Some(host)) else { return };
         for dot in self.held_by(host) {
+            // A client's token may name it still, at a disk that knows nothing of what it had replaced.
+            let entries = |of: &Written| others.get(&(of.cluster, of.key.clone()));
+            let seen = |entries: &Vec<Entry>| entries.iter().any(|entry| self.has_seen(entry, dot));
+            let is_seen = self.ledger.dots.get(&dot).and_then(entries).is_some_and(seen);
             let Some(written) = self.ledger.dots.get_mut(&dot) else { continue };
             written.hurt = true;
-            written.lost |= !covers(&others, written.cluster, &written.key, dot);
+            written.lost |= !is_seen;
         }
         self.note_forgotten_lost(host, &others);
         // What everyone knew may be known by nobody now.

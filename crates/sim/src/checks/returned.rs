@@ -43,14 +43,19 @@ impl World {
         })
     }
 
-    /// Whether a write is on the disks of removed members alone: they keep it, for people to look at.
-    pub(crate) fn only_removed_hold(&self, dot: Dot) -> bool {
-        let Some(written) = self.ledger.dots.get(&dot) else { return false };
-        // Who holds what a write has replaced has not seen it, whatever its floor covers.
+    /// Whether an entry shows that a write was taken in. One that holds what the write has replaced does not, whatever its context
+    /// covers.
+    pub(crate) fn has_seen(&self, entry: &Entry, dot: Dot) -> bool {
         let replaced = |sibling: &Sibling| {
             self.ledger.dots.get(&sibling.dot()).is_some_and(|old| old.replaced_by.contains(&dot))
         };
-        let has_seen = |entry: &Entry| entry.context().covers(dot) && !entry.siblings().iter().any(replaced);
+        entry.context().covers(dot) && !entry.siblings().iter().any(replaced)
+    }
+
+    /// Whether a write is on the disks of removed members alone: they keep it, for people to look at.
+    pub(crate) fn only_removed_hold(&self, dot: Dot) -> bool {
+        let Some(written) = self.ledger.dots.get(&dot) else { return false };
+        let has_seen = |entry: &Entry| self.has_seen(entry, dot);
         let holds = |host: &&Host| match host.member() {
             Some(member) => {
                 let held =
