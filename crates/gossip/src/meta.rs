@@ -53,6 +53,11 @@ pub enum MetaError {
 }
 
 impl Meta {
+    /// Whether this node has removed itself from the roster.
+    pub fn has_left(&self) -> bool {
+        self.roster.removal(self.node).is_some_and(|removal| removal.by == self.node)
+    }
+
     /// Whether somebody else belongs, so far as this node knows: who could hold what it has lost.
     pub fn has_others(&self) -> bool {
         self.roster.members().any(|id| id != self.node)

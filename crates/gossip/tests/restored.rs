@@ -230,13 +230,19 @@ fn check_marks(cluster: &Cluster, marks: &mut BTreeMap<NodeId, Hlc>, seed: u64) 
     }
 }
 
-/// It hears from the others that it was told to leave, and does so.
-#[test]
-fn a_node_that_is_put_back_to_before_it_was_told_to_leave_leaves_all_the_same() {
-    let mut cluster = Cluster::new(3, 7, CoreConfig::default());
+/// Three members, the first with a backup from right before it was told to leave.
+fn backed_up_and_told_to_leave(seed: u64) -> (Cluster, Backup) {
+    let mut cluster = Cluster::new(3, seed, CoreConfig::default());
     cluster.run(secs(20));
     let old = backup(&cluster, id(1));
     cluster.event(id(1), Event::LeaveWanted { reply: ReplyId(1), force: false });
+    (cluster, old)
+}
+
+/// It hears from the others that it was told to leave, and does so.
+#[test]
+fn a_node_that_is_put_back_to_before_it_was_told_to_leave_leaves_all_the_same() {
+    let (mut cluster, old) = backed_up_and_told_to_leave(7);
     cluster.run(Duration::from_micros(600));
     assert!(cluster.nodes[&id(2)].meta.roster.is_leaving(id(1)));
     old.restore(&mut cluster);
@@ -251,10 +257,7 @@ fn a_node_that_is_put_back_to_before_it_was_told_to_leave_leaves_all_the_same() 
 /// It does not know that it has handed over and gone, and takes a write: that one was handed to nobody.
 #[test]
 fn what_a_node_takes_that_was_put_back_to_before_it_left_goes_to_its_quarantine_file() {
-    let mut cluster = Cluster::new(3, 8, CoreConfig::default());
-    cluster.run(secs(20));
-    let old = backup(&cluster, id(1));
-    cluster.event(id(1), Event::LeaveWanted { reply: ReplyId(1), force: false });
+    let (mut cluster, old) = backed_up_and_told_to_leave(8);
     cluster.run(secs(10));
     assert!(cluster.nodes[&id(1)].left);
     cluster.cut.insert(id(1));

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use gossip::meta::Meta;
 use model::Key;
 
 use crate::disk::{Disk, Kept};
@@ -76,8 +75,7 @@ impl World {
         if let Some(host) = self.hosts.get_mut(&id) {
             lose(&mut host.disk);
             // What it holds now is from before it left, and counts.
-            let has_left = |meta: &Meta| meta.roster.removal(meta.node).is_some_and(|r| r.by == meta.node);
-            host.handed_over &= host.record().is_some_and(|record| has_left(&record));
+            host.handed_over &= host.record().is_some_and(|record| record.has_left());
         }
         self.check_acknowledged();
         self.back_later(id, off, false);

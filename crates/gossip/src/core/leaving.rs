@@ -93,10 +93,10 @@ impl Core {
 
     /// Whether this node has removed itself.
     pub(super) fn has_left(&self) -> bool {
-        self.meta.roster.removal(self.meta.node).is_some_and(|removal| removal.by == self.meta.node)
+        self.meta.has_left()
     }
 
-    /// Whether it was in this life that this node removed itself, or an earlier one that had said so to nobody.
+    /// Whether this life has removed this node itself, or goes on telling that an earlier one has.
     pub(super) fn is_telling(&self) -> bool {
         matches!(self.leaving.step, Some(Step::Telling { .. }))
     }
@@ -275,8 +275,7 @@ impl Core {
 
     /// A member's roster has come: if it says that this node has left, that is known.
     pub(super) fn heard_of_leaving(&mut self, roster: &Roster) {
-        if matches!(self.leaving.step, Some(Step::Telling { .. })) && roster.removal(self.meta.node).is_some()
-        {
+        if self.is_telling() && roster.removal(self.meta.node).is_some() {
             self.is_known();
         }
     }

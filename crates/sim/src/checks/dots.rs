@@ -36,7 +36,7 @@ impl World {
         let Some(own) = self.hosts.get(&host).and_then(|host| host.record()) else { return false };
         let nobody_knows = dot.hlc > self.marks_on_disks(own.cluster, None).watermark;
         let is_under = dot.hlc <= self.watermark_of(own.cluster);
-        self.comes_again(&own, dot) || (is_under && (nobody_knows || self.is_unsure(&own, dot)))
+        self.comes_again(&own, dot) || (is_under && (nobody_knows || self.is_unsure(&own)))
     }
 
     /// Whether a node that was put back takes times once more, since its clock is behind, by which others raise the watermark still.
@@ -47,10 +47,7 @@ impl World {
 
     /// Whether a node's disk was put back, and nobody has told it since what it has missed: who it has met may not have known
     /// how far the watermark is.
-    fn is_unsure(&self, own: &Meta, dot: Dot) -> bool {
-        if self.comes_again(own, dot) {
-            return true;
-        }
+    fn is_unsure(&self, own: &Meta) -> bool {
         let knows = || own.stability.watermark >= self.marks_on_disks(own.cluster, None).watermark;
         self.ledger.unaware.contains(&own.node) && (own.stability.unproven.is_some() || !knows())
     }
@@ -60,7 +57,7 @@ impl World {
     /// quarantined.
     fn watermark_over(&self, host: HostId, cluster: ClusterId, dot: Dot) -> Hlc {
         let Some(own) = self.hosts.get(&host).and_then(|host| host.record()) else { return Hlc::ZERO };
-        if self.is_unsure(&own, dot) {
+        if self.comes_again(&own, dot) || self.is_unsure(&own) {
             return own.stability.watermark;
         }
         let records = self.hosts.values().filter_map(|host| host.record());
