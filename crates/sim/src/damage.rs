@@ -77,6 +77,8 @@ impl World {
             // What it holds now is from before it left, and counts.
             host.handed_over &= host.record().is_some_and(|record| record.has_left());
         }
+        // A process that ended after a failed flush had left it in the disk's cache.
+        self.note_unflushed_lost(id);
         self.check_acknowledged();
         self.back_later(id, off, false);
     }

@@ -173,12 +173,18 @@ impl World {
             let owners = meta.roster.all_by_name(&host.settings.name);
             let alive: BTreeSet<NodeId> =
                 self.hosts.values().filter_map(|h| Some(h.member()?.node)).collect();
+            // Who has promised to remove this one promises it nothing. Where who was promised has lost its disk since, that
+            // stays so until a person asks another.
+            let promises = |id: &NodeId| {
+                let of = |host: &&Host| host.member().is_some_and(|member| member.node == *id);
+                let member = self.hosts.values().find(of).and_then(Host::member);
+                member.is_some_and(|member| !member.core.meta().promises.has_promised_to_remove(meta.node))
+            };
             // Of all, and of those whose addition everybody knows (H33).
             let watermark = meta.stability.watermark;
             let old = |id: &NodeId| meta.roster.added(*id).is_some_and(|add| add.at <= watermark);
-            let more_than_half = |of: Vec<NodeId>| {
-                of.is_empty() || of.iter().filter(|id| alive.contains(id)).count() > of.len() / 2
-            };
+            let more_than_half =
+                |of: Vec<NodeId>| of.is_empty() || of.iter().filter(|id| promises(id)).count() > of.len() / 2;
             let majority = more_than_half(meta.roster.members().collect())
                 && more_than_half(meta.roster.members().filter(old).collect());
             let in_use = owners.iter().any(|owner| alive.contains(owner));
