@@ -1,10 +1,13 @@
 //! Experiments on many nodes: they answer what the theory says, and the same seed gives the same answer.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gossip::core::CoreConfig;
 use gossip::liveness::LivenessConfig;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use sim::crowd::cluster::{self, ClusterSetting};
 use sim::crowd::demers::{TABLE_1987, row};
 use sim::crowd::detection::{DetectionSetting, detection};
@@ -88,5 +91,47 @@ fn four_servers_have_the_file_after_a_few_rounds_whatever_the_seed() {
         assert!((2..=6).contains(&last.number) && story.rounds[0].passes.len() == 1, "{story:?}");
         assert!(story.roots.iter().all(|root| *root == story.roots[0]));
         assert_eq!(story, story::tell(seed).unwrap());
+    }
+}
+
+/// The rumor of the paper, by its section 1.4: all contacts of a round happen at once, and a useful one begins the count of
+/// useless ones anew. The share never reached, and the rumors a site.
+fn epidemic_of_1987(k: u8, rng: &mut StdRng) -> (f64, f64) {
+    let sites = 1_000;
+    let mut heard = vec![None; sites];
+    let mut spreads = BTreeMap::from([(0, 0)]);
+    let (mut round, mut sent) = (0, 0);
+    heard[0] = Some(0);
+    while !spreads.is_empty() {
+        round += 1;
+        for (from, mut useless) in spreads.clone() {
+            let to = (from + rng.random_range(1..sites)) % sites;
+            sent += 1;
+            useless = if *heard[to].get_or_insert(round) == round { 0 } else { useless + 1 };
+            if useless < k {
+                spreads.insert(from, useless);
+            } else {
+                spreads.remove(&from);
+            }
+            if heard[to] == Some(round) {
+                spreads.entry(to).or_insert(0);
+            }
+        }
+    }
+    let missed = heard.iter().filter(|at| at.is_none()).count();
+    (missed as f64 / sites as f64, f64::from(sent) / sites as f64)
+}
+
+/// What is printed as the table of 1987 is what its rumor gives.
+#[test]
+fn the_table_of_1987_comes_out_of_the_rumor_of_1987() {
+    let mut rng = StdRng::seed_from_u64(1);
+    for row in TABLE_1987 {
+        let epidemics: Vec<(f64, f64)> = (0..100).map(|_| epidemic_of_1987(row.k, &mut rng)).collect();
+        let mean = |of: fn(&(f64, f64)) -> f64| epidemics.iter().map(of).sum::<f64>() / 100.0;
+        let (residue, traffic) = (mean(|epidemic| epidemic.0), mean(|epidemic| epidemic.1));
+        // To the digits that the paper has.
+        assert!((residue / row.residue - 1.0).abs() < 0.15, "k {}: {residue}", row.k);
+        assert!((traffic / row.traffic - 1.0).abs() < 0.05, "k {}: {traffic}", row.k);
     }
 }
