@@ -117,6 +117,7 @@ const FOUND: &[(u64, &str)] = &[
     (1_300_090_167, "who was promised a removal has lost its disk, and the one to be removed is back"),
     (1_300_095_249, "the clock of one that is put back stands still under what it had published"),
     (1_400_000_171, "one that is put back leaves, although a third is gone for good"),
+    (1_500_006_621, "a record that a removed member alone has rots, and the others' floor covers it"),
     (80_017_688, "a sponsor's disk is put back to before an addition"),
 ];
 

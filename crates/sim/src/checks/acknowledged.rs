@@ -119,7 +119,14 @@ impl World {
     /// One record of a host is about to be lost: so is what it alone holds.
     pub(crate) fn note_record_lost(&mut self, host: HostId, key: &Key) {
         let (Some(h), Ok(others)) = (self.hosts.get(&host), self.known(Some(host))) else { return };
-        let Some(cluster) = h.record().map(|meta| meta.cluster) else { return };
+        let Some((cluster, node)) = h.record().map(|meta| (meta.cluster, meta.node)) else { return };
+        // The others' floor may cover by now what a removed member alone has taken.
+        let alone = self.ledger.removed.contains(&node);
+        let holds = |entry: &Entry, dot| entry.siblings().iter().any(|sibling| sibling.dot() == dot);
+        let is_held = |dot| {
+            let entries = others.get(&(cluster, key.clone()));
+            entries.is_some_and(|entries| entries.iter().any(|entry| holds(entry, dot)))
+        };
         let mut context = Context::default();
         let rows = on_disk(h).ok().flatten().map(|(_, rows)| rows).unwrap_or_default();
         let seen = h.member().and_then(|member| member.seen.entries.get(key));
@@ -133,6 +140,7 @@ impl World {
             if let Some(written) = self.ledger.dots.get_mut(&dot).filter(|written| was_there(written)) {
                 written.hurt = true;
                 written.lost |= !covers(&others, cluster, key, dot);
+                written.lost |= alone && written.node == node && !is_held(dot);
             }
         }
         for member in self.hosts.values_mut().filter_map(Host::member_mut) {
