@@ -244,13 +244,11 @@ impl Core {
         }
     }
 
-    /// A session has proven this node and a member identical. If all of it lies behind the last write, this node may go. Not
-    /// while its disk may be an old one: a member that it does not know of may call still, and hold what this node has lost.
+    /// A session has proven this node and a member identical. If all of it lies behind the last write, this node may go.
     pub(super) fn may_have_handed_over(&mut self, session: &Session, env: Env<'_>) {
         let counts = |earlier: &BTreeSet<SessionId>| !earlier.contains(&session.id());
         if matches!(&self.leaving.step, Some(Step::HandingOver { earlier, .. }) if counts(earlier))
             && self.is_partner(session.peer())
-            && (self.meta.stability.unproven.is_none() || self.others_have_called(env.now.mono))
         {
             tracing::info!(to = %self.meta.roster.shown_name(session.peer()), "handed over what this node holds");
             let _ = self.go(false, env);

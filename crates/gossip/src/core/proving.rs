@@ -121,15 +121,10 @@ impl Core {
         if down.is_empty() { unmet } else { down }
     }
 
-    /// Whether who was let in after an old backup of this disk has had the time to call.
-    pub(super) fn others_have_called(&self, now: Duration) -> bool {
-        now >= self.forgetting.last_heard + ALL_NEW_AFTER
-    }
-
     /// Whether no member has heard of anybody since its start who had been there all along, as after a power cut: as far as
     /// known here, and under this roster, in which each one's life is; and nobody else has called meanwhile.
     fn all_unproven(&self, now: Duration) -> bool {
-        if !self.others_have_called(now) {
+        if now < self.forgetting.last_heard + ALL_NEW_AFTER {
             return false;
         }
         let said = |id| self.forgetting.known.under(self.forgetting.version, id);
