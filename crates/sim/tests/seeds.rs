@@ -110,10 +110,6 @@ const FOUND: &[(u64, &str)] = &[
     (1_100_093_376, "a restored node whose clock is behind, and takes times that it had published"),
     (55_927, "a removal lifts what a restored disk seems to hold"),
     (1_300_010_894, "a process that ends after a failed flush, and its disk is put back"),
-    (
-        1_300_085_634,
-        "one that is put back lets another in and leaves, before a third that it has forgotten calls",
-    ),
     (1_300_090_167, "who was promised a removal has lost its disk, and the one to be removed is back"),
     (1_300_095_249, "the clock of one that is put back stands still under what it had published"),
     (1_400_000_171, "one that is put back leaves, although a third is gone for good"),
