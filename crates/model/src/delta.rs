@@ -97,7 +97,7 @@ impl Entry {
         let replaced = theirs
             .siblings
             .iter()
-            .any(|(dot, _)| self.context().covers(*dot) && !self.siblings().iter().any(|s| s.dot() == *dot));
+            .any(|(dot, _)| self.context().covers(*dot) && self.sibling(*dot).is_none());
         let lacks = lacks_sibling
             || replaced
             || !theirs.context.includes(self.context())
@@ -143,8 +143,7 @@ impl Delta {
 
     /// The summary of the sender's entry; of siblings named only, the hash is not known and taken to be `held`'s.
     pub fn summary(&self, held: &Entry) -> Summary {
-        let known =
-            |dot: Dot| held.siblings().iter().find(|s| s.dot() == dot).map_or(0, |s| s.hash().brief());
+        let known = |dot: Dot| held.sibling(dot).map_or(0, |s| s.hash().brief());
         let siblings = self.siblings.iter().map(|sibling| match sibling {
             DeltaSibling::Known(dot) => (*dot, known(*dot)),
             DeltaSibling::Full(full) => (full.dot(), full.hash().brief()),
@@ -159,7 +158,7 @@ impl Delta {
         for sibling in self.siblings {
             match sibling {
                 DeltaSibling::Full(full) => siblings.push(full),
-                DeltaSibling::Known(dot) => match held.siblings().iter().find(|s| s.dot() == dot) {
+                DeltaSibling::Known(dot) => match held.sibling(dot) {
                     Some(own) => siblings.push(own.clone()),
                     None if held.context().covers(dot) => {}
                     None => return Err(MissingSibling(dot)),

@@ -172,6 +172,11 @@ impl Entry {
         &self.siblings
     }
 
+    /// The value of this dot, if it is held. Takes time linear in the siblings.
+    pub fn sibling(&self, dot: Dot) -> Option<&Sibling> {
+        self.siblings.iter().find(|sibling| sibling.dot() == dot)
+    }
+
     /// The greatest expiry of any dot the entry ever had, replaced ones included.
     pub fn last_expiry(&self) -> Expiry {
         self.last_expiry

@@ -311,7 +311,7 @@ impl World {
             return;
         };
         let lost = self.lies_under_unknown(host, dot);
-        let made = entry.siblings().iter().find(|sibling| sibling.dot() == dot);
+        let made = entry.sibling(dot);
         let (hash, expiry) =
             (made.map(|sibling| *sibling.hash()), made.map_or(Expiry::NEVER, Sibling::expiry));
         let written = Written {

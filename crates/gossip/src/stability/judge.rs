@@ -83,7 +83,7 @@ pub fn rumor<E>(
         return Ok(Judged { entry, refused: 0 });
     }
     let held = held()?;
-    let holds = |dot: Dot| held.iter().flat_map(Entry::siblings).any(|sibling| sibling.dot() == dot);
+    let holds = |dot: Dot| held.as_ref().is_some_and(|entry| entry.sibling(dot).is_some());
     let low: Vec<Dot> =
         entry.siblings().iter().map(model::Sibling::dot).filter(|dot| is_low(*dot) && !holds(*dot)).collect();
     if held.is_none() && is_known {
@@ -111,7 +111,7 @@ impl Judge {
 
     /// What becomes of data that the other side sent, where this is held.
     pub fn rule(&self, mut came: Delta, held: Option<&Entry>) -> Ruling {
-        let holds = |dot: Dot| held.into_iter().flat_map(Entry::siblings).any(|sibling| sibling.dot() == dot);
+        let holds = |dot: Dot| held.is_some_and(|entry| entry.sibling(dot).is_some());
         let is_unknown = |sibling: &DeltaSibling| self.is_low(sibling.dot()) && !holds(sibling.dot());
         let low = came.siblings.iter().filter(|sibling| is_unknown(sibling)).count();
         let is_known = held.is_none() && came.context.newest() <= self.watermark;

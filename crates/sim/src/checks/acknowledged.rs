@@ -36,6 +36,12 @@ fn covers(known: &Known, cluster: ClusterId, key: &Key, dot: Dot) -> bool {
     entries.is_some_and(|all| all.iter().any(|entry| entry.context().covers(dot)))
 }
 
+/// Whether one of these disks holds a write's value.
+fn holds(known: &Known, cluster: ClusterId, key: &Key, dot: Dot) -> bool {
+    let entries = known.get(&(cluster, key.clone()));
+    entries.is_some_and(|all| all.iter().any(|entry| entry.sibling(dot).is_some()))
+}
+
 impl World {
     fn known(&self, but: Option<HostId>) -> Result<Known, String> {
         let mut known = Known::new();
@@ -122,11 +128,6 @@ impl World {
         let Some((cluster, node)) = h.record().map(|meta| (meta.cluster, meta.node)) else { return };
         // The others' floor may cover by now what a removed member alone has taken.
         let alone = self.ledger.removed.contains(&node);
-        let holds = |entry: &Entry, dot| entry.siblings().iter().any(|sibling| sibling.dot() == dot);
-        let is_held = |dot| {
-            let entries = others.get(&(cluster, key.clone()));
-            entries.is_some_and(|entries| entries.iter().any(|entry| holds(entry, dot)))
-        };
         let mut context = Context::default();
         let rows = on_disk(h).ok().flatten().map(|(_, rows)| rows).unwrap_or_default();
         let seen = h.member().and_then(|member| member.seen.entries.get(key));
@@ -139,8 +140,11 @@ impl World {
             let was_there = |of: &Written| context.covers(dot) || (of.host == host && !of.acknowledged);
             if let Some(written) = self.ledger.dots.get_mut(&dot).filter(|written| was_there(written)) {
                 written.hurt = true;
-                written.lost |= !covers(&others, cluster, key, dot);
-                written.lost |= alone && written.node == node && !is_held(dot);
+                let is_with_others = match alone && written.node == node {
+                    true => holds(&others, cluster, key, dot),
+                    false => covers(&others, cluster, key, dot),
+                };
+                written.lost |= !is_with_others;
             }
         }
         for member in self.hosts.values_mut().filter_map(Host::member_mut) {

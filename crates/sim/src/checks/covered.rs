@@ -88,7 +88,7 @@ impl World {
                 }
             })
         };
-        let holds = |entry: &Entry| entry.siblings().iter().any(|s| s.dot() == dot);
+        let holds = |entry: &Entry| entry.sibling(dot).is_some();
         let covers = |entry: &Entry| entry.context().covers(dot);
         let elsewhere = removed(written.node)
             || any(&|id| roster.added(id).is_none(), &covers)
@@ -109,8 +109,7 @@ pub(crate) fn covered(
     let context = entry.context();
     let covers = |dot| context.covers(dot);
     for (dot, written) in ledger.of_key(cluster, key) {
-        let sibling = entry.siblings().iter().find(|sibling| sibling.dot() == dot);
-        if let Some(sibling) = sibling {
+        if let Some(sibling) = entry.sibling(dot) {
             if written.hash != Some(*sibling.hash()) {
                 return Err(format!("holds another content of {dot} for {key} than was written"));
             }

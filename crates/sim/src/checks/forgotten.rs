@@ -32,13 +32,12 @@ impl World {
         for (_, host, member) in self.serving() {
             let Some(next) = member.clock.next(host.wall.ms(self.now)) else { continue };
             let stands_still = next.millis() > host.wall.ms(self.now) + STANDS_STILL_MS;
-            // Others wait for what it had published before, at a time that does not come again in time.
-            if stands_still && self.ledger.ever_put_back.contains(&member.node) {
-                goals.insert(member.cluster, Hlc::ZERO);
-                continue;
-            }
-            let rises_by = if stands_still { 0 } else { STEP_MS };
-            let upto = Hlc::new(step(next).millis() + rises_by, 0);
+            let upto = match (stands_still, self.ledger.ever_put_back.contains(&member.node)) {
+                (false, _) => Hlc::new(step(next).millis() + STEP_MS, 0),
+                (true, false) => Hlc::new(step(next).millis(), 0),
+                // Others wait for what it had published before, at a time that does not come again in time.
+                (true, true) => Hlc::ZERO,
+            };
             let goal = goals.entry(member.cluster).or_insert(upto);
             *goal = upto.min(*goal);
         }

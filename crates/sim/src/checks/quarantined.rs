@@ -50,7 +50,7 @@ impl World {
             .filter(|member| !self.ledger.removed.contains(&member.node) && member.core.meta().caught_up);
         members.any(|member| {
             let held = member.seen.entries.get(&written.key).filter(|_| member.cluster == written.cluster);
-            held.is_some_and(|entry| entry.siblings().iter().any(|sibling| sibling.dot() == dot))
+            held.is_some_and(|entry| entry.sibling(dot).is_some())
         })
     }
 }

@@ -158,7 +158,8 @@ impl World {
             return Ok(());
         }
         let mut seen = false;
-        for meta in self.hosts.values().filter_map(|other| Some(other.member()?.core.meta())) {
+        let members = || self.hosts.values().filter_map(|other| Some(other.member()?.core.meta()));
+        for meta in members() {
             // Who is left leaves, and lets nobody in: those that are looked for, to stay, are gone.
             if self.nobody_knows(meta) || (meta.roster.is_leaving(meta.node) && self.nobody_stays(meta)) {
                 return Ok(());
@@ -171,23 +172,19 @@ impl World {
             }
             seen = true;
             let owners = meta.roster.all_by_name(&host.settings.name);
-            let alive: BTreeSet<NodeId> =
-                self.hosts.values().filter_map(|h| Some(h.member()?.node)).collect();
             // Who has promised to remove this one promises it nothing. Where who was promised has lost its disk since, that
             // stays so until a person asks another.
-            let promises = |id: &NodeId| {
-                let of = |host: &&Host| host.member().is_some_and(|member| member.node == *id);
-                let member = self.hosts.values().find(of).and_then(Host::member);
-                member.is_some_and(|member| !member.core.meta().promises.has_promised_to_remove(meta.node))
-            };
+            let may_promise = members().filter(|other| !other.promises.has_promised_to_remove(meta.node));
+            let may_promise: BTreeSet<NodeId> = may_promise.map(|other| other.node).collect();
             // Of all, and of those whose addition everybody knows (H33).
             let watermark = meta.stability.watermark;
             let old = |id: &NodeId| meta.roster.added(*id).is_some_and(|add| add.at <= watermark);
-            let more_than_half =
-                |of: Vec<NodeId>| of.is_empty() || of.iter().filter(|id| promises(id)).count() > of.len() / 2;
+            let more_than_half = |of: Vec<NodeId>| {
+                of.is_empty() || of.iter().filter(|id| may_promise.contains(id)).count() > of.len() / 2
+            };
             let majority = more_than_half(meta.roster.members().collect())
                 && more_than_half(meta.roster.members().filter(old).collect());
-            let in_use = owners.iter().any(|owner| alive.contains(owner));
+            let in_use = owners.iter().any(|owner| members().any(|other| other.node == *owner));
             if in_use || (!owners.is_empty() && !majority) {
                 return Ok(());
             }
@@ -212,7 +209,7 @@ impl World {
                     continue;
                 }
                 let entry = known.get(&written.key);
-                let there = entry.is_some_and(|entry| entry.siblings().iter().any(|s| s.dot() == *dot));
+                let there = entry.is_some_and(|entry| entry.sibling(*dot).is_some());
                 let replaced = entry.is_some_and(|entry| {
                     written.replaced_by.iter().any(|later| entry.context().covers(*later))
                 });
