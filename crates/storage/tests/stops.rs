@@ -160,3 +160,30 @@ fn a_record_of_another_digest_key_is_damaged() {
     assert_eq!(store.opened().corrupt.len(), 50);
     assert_stopped(&store, "50 records are damaged");
 }
+
+/// A tree that grows reads what it is made of, within writes. One that finds damage so has been written by then: it counts, and
+/// whoever waits until it is durable is told that the store has stopped.
+#[test]
+fn a_write_within_which_damage_is_found_is_written() {
+    let (engine, store) = filled();
+    let (at, good) = record(&engine, &key("k07"));
+    // No scan of heads sees a changed value, nor does anybody read this one.
+    let mut bad = good.to_vec();
+    bad[0] ^= 1;
+    engine.damage(Space::Entries, &at, Some(bad.into()));
+    let mut last = None;
+    for number in 0..2_000_u64 {
+        let new = key(format!("n{number:04}"));
+        let dot = dot(100 + number, 1);
+        let updated = store.update(&new, |entry| Ok::<_, ()>(Some(written(entry, dot, Some(b"x")))));
+        let updated = updated.unwrap_or_else(|error| panic!("{number}: {error:?}"));
+        assert!(updated.changed && updated.seq == store.written());
+        last = Some((new, dot));
+        if store.failure().is_some() {
+            break;
+        }
+    }
+    let (new, dot) = last.unwrap();
+    assert_stopped(&store, "the tree cannot grow");
+    assert!(store.get(&new).unwrap().unwrap().sibling(dot).is_some());
+}
