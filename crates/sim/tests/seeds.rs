@@ -114,6 +114,9 @@ const FOUND: &[(u64, &str)] = &[
     (1_300_095_249, "the clock of one that is put back stands still under what it had published"),
     (1_400_000_171, "one that is put back leaves, although a third is gone for good"),
     (1_500_006_621, "a record that a removed member alone has rots, and the others' floor covers it"),
+    (1_300_085_634, "one that is put back lets a wiped one in, and is told to leave"),
+    (1_700_009_670, "a record lost, and a backup from before all others were met"),
+    (2_444, "a tree that grows over a record that has rotted"),
     (80_017_688, "a sponsor's disk is put back to before an addition"),
 ];
 

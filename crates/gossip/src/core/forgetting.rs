@@ -49,6 +49,10 @@ pub(super) struct Forgetting {
     pub(super) heard: BTreeSet<NodeId>,
     /// With whom a session has completed while every member was behind.
     pub(super) met: BTreeSet<NodeId>,
+    /// With whom a session has completed in this life, under this roster.
+    pub(super) completed: BTreeSet<NodeId>,
+    /// Whether somebody was let in by this life while its disk may have been an old one.
+    pub(super) let_in: bool,
     /// An adoption whose time could not be taken yet.
     pub(super) adoption_due: bool,
     /// Something is known that was not reckoned with.
@@ -154,6 +158,7 @@ impl Core {
     pub(super) fn roster_adopted(&mut self, version: RosterVersion, env: Env<'_>) {
         self.forgetting.version = version;
         self.forgetting.met.clear();
+        self.forgetting.completed.clear();
         let members: Vec<NodeId> = self.meta.roster.members().collect();
         if members != self.forgetting.members {
             self.forgetting.last_heard = env.now.mono;

@@ -90,6 +90,7 @@ impl Core {
 
     /// The add carries this node's time and is on its disk before the joiner hears of it (H11).
     fn let_in(&mut self, request: &JoinRequest, env: Env<'_>) -> JoinAnswer {
+        self.forgetting.let_in |= self.meta.stability.unproven.is_some();
         let Some(at) = env.time.tick(env.now.wall_ms) else {
             return JoinAnswer::Refused(JoinRefusal::NotReady);
         };

@@ -46,6 +46,13 @@ impl Core {
         false
     }
 
+    /// Whether this node has let somebody in while its disk may be an old one: the newcomer knows the cluster from that disk
+    /// alone, and must not be left with it before those who know better have had time to call.
+    pub(super) fn may_leave_a_stranger(&self, now: Duration) -> bool {
+        let is_unproven = self.meta.stability.unproven.is_some();
+        is_unproven && self.forgetting.let_in && now < self.forgetting.last_heard + ALL_NEW_AFTER
+    }
+
     /// Whoever is the only member has nobody to be behind of; where it surely is, it has nobody to be proven by either.
     pub(super) fn alone_is_not_behind(&mut self, surely: bool) {
         if self.is_member() && self.meta.roster.len() == 1 {
@@ -87,6 +94,7 @@ impl Core {
     /// time in which others call, not all of one that starts again and again.
     pub(super) fn heard_of_life(&mut self, member: NodeId, now: Duration) {
         self.forgetting.met.remove(&member);
+        self.forgetting.completed.remove(&member);
         if self.forgetting.heard.insert(member) {
             self.forgetting.last_heard = now;
         }
@@ -146,6 +154,16 @@ impl Core {
         self.others().all(|id| self.forgetting.met.contains(&id))
     }
 
+    /// Whether all that this node had written, and its disk may have lost, is here again as far as others had it. What one of
+    /// them held of it another may lack: where something is known to be missing, a session with each is waited for. Were one
+    /// enough, a backup that is taken before the others were met would vouch for what it never held.
+    fn holds_all_of_its_own(&mut self, session: &Session) -> bool {
+        if self.is_under_this_roster(session) {
+            self.forgetting.completed.insert(session.peer());
+        }
+        !self.meta.stability.old || self.others().all(|id| self.forgetting.completed.contains(&id))
+    }
+
     /// A session has completed in which nothing was left out: all that the peer held is durably held here.
     pub(super) fn merge_vector(&mut self, session: &Session, env: Env<'_>) {
         // What was published under another roster may speak of lives that are over.
@@ -167,16 +185,18 @@ impl Core {
     fn completed(&mut self, session: &Session, held: Hlc, now: Duration) {
         let stands = |core: &Self| {
             let kept = &core.meta.stability;
-            (core.meta.caught_up, kept.unproven.is_some(), kept.published)
+            (core.meta.caught_up, kept.unproven.is_some(), kept.old, kept.published)
         };
         let was = stands(self);
+        self.meta.stability.held_by_peer(held);
+        let has_all = self.holds_all_of_its_own(session);
         if session.terms() == Terms::AllBehind && !self.has_met_all(session) {
             return;
         }
         let knows_more = !session.peer_unproven() || self.all_unproven(now);
         // Where everyone is behind there is nobody to wait for.
-        let proves =
-            session.terms() == Terms::AllBehind || (knows_more && !self.knows_only_me(session.peer()));
+        let proves = session.terms() == Terms::AllBehind
+            || (knows_more && has_all && !self.knows_only_me(session.peer()));
         let behind = self.meta.stability.completed(self.meta.node, &self.meta.roster, proves, held);
         if behind == self.meta.caught_up {
             self.meta.caught_up = !behind;
