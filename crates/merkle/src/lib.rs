@@ -45,6 +45,6 @@ pub use hint::SizeHint;
 pub use opening::Opening;
 pub use overlay::Overlay;
 pub use prefix::Prefix;
-pub use sketch::{Cells, CellsThen, Decoder, Field, Progress, pack_cells, unpack_cells};
+pub use sketch::{Cells, CellsThen, Decoder, Field, Progress, kept_cells, pack_cells, unpack_cells};
 pub use tree::{KEYS_PER_LEAF_MAX, LEAF_BITS_MAX, LEAF_BITS_MIN, Tree};
 pub use view::{Changed, FrozenView};

@@ -1,6 +1,7 @@
 //! Clients: they read and write at any node, with and without context tokens, as the API lets them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,8 @@ use crate::world::World;
 
 /// Tokens that clients remember: the latest.
 const TOKENS_MAX: usize = 16;
+/// Of a value that is told of in words: its last bytes.
+const ENDING: usize = 12;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub enum OpKind {
     Put(u64),
     /// The same, which expires after so long.
     PutFor(u64, Duration),
+    /// The same, and so many zeros before it.
+    PutLong(u64, u32),
     /// A deletion.
     Delete,
     /// The value of the greatest dot.
@@ -65,6 +70,20 @@ pub enum Answer {
     Read(Vec<Bytes>, Option<Token>),
     /// A write: the dot that it made, if it made one. It is acknowledged once that is durable.
     Written(Option<Dot>),
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Read(values, _) => {
+                let ends = values.iter().map(|value| &value[value.len().saturating_sub(ENDING)..]);
+                write!(f, "read {:?}", ends.map(String::from_utf8_lossy).collect::<Vec<_>>())
+            }
+            Self::Written(Some(dot)) => write!(f, "written {dot}"),
+            Self::Written(None) => write!(f, "nothing to write"),
+        }
+    }
 }
 
 /// What a write is made from, beside what is held and what the client has seen.
@@ -97,11 +116,16 @@ impl World {
             OpKind::PutFor(number, ttl) => {
                 self.put_for(op.host, &key, number.to_string().into(), Some(ttl), token.as_ref())
             }
+            OpKind::PutLong(number, bytes) => {
+                let mut value = vec![b'0'; bytes as usize];
+                value.extend(number.to_string().bytes());
+                self.put(op.host, &key, value.into(), token.as_ref())
+            }
             OpKind::Delete => self.delete(op.host, &key, token.as_ref()),
             OpKind::Get => self.get(op.host, &key, false),
             OpKind::GetAll => self.get(op.host, &key, true),
         };
-        self.trace.say(self.now, || format!("client {op:?} {key}: {answer:?}"));
+        self.trace.say(self.now, || format!("client {op:?} {key}: {answer}"));
         if let Answer::Read(_, Some(token)) = answer {
             self.keep_token(token);
         }

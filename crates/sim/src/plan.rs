@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use gossip::coordinator::{VALUE_BYTES_LIMIT, WriteLimits};
 use gossip::core::CoreConfig;
 use gossip::rules::Rules;
 use gossip::wire::WIRE_VERSION;
@@ -17,6 +18,9 @@ use crate::fault::Fault;
 use crate::host::{HostId, HostSettings};
 use crate::network::NetworkConfig;
 use crate::world::Setting;
+
+/// The first of many keys: the few that most requests are for come before.
+const MANY_FROM: u16 = 100;
 
 /// What is asked of a random run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +66,15 @@ impl Plan {
         let network = network(&mut rng);
         let core = core(options, &mut rng);
         let written_tokens = dice.of("tokens", (0, 0)).random_ratio(1, 4);
-        let setting = Setting { seed, rules: options.rules, network, core, written_tokens };
+        let limits = WriteLimits { value_bytes_max: VALUE_BYTES_LIMIT, ..WriteLimits::default() };
+        let setting = Setting { seed, rules: options.rules, network, core, limits, written_tokens };
         let hosts = hosts(count, &mut rng);
         let mut ops = ops(count, end, &mut dice.of("clients", (0, 0)));
+        let mut bulk = dice.of("bulk", (0, 0));
+        if bulk.random_ratio(1, 16) {
+            ops.extend(many_keys(count, end, &mut bulk));
+            ops.extend(long_values(count, end, network.bytes_a_ms, &mut bulk));
+        }
         let mut rng = dice.of("faults", (0, 0));
         let mut faults = faults(hosts.len() as u16, end, options, &mut rng);
         if count > 2 && rng.random_ratio(1, 6) {
@@ -173,6 +183,44 @@ fn burst(count: u16, end: Duration, rng: &mut StdRng) -> Vec<(Duration, Op)> {
     };
     let writes = (1_000..1_080).zip(hosts.iter().take(2).cycle()).map(write);
     std::iter::once((begin, read)).chain(writes).collect()
+}
+
+/// Keys by the hundred, within seconds: so many that trees grow and walks take several turns.
+fn many_keys(count: u16, end: Duration, rng: &mut StdRng) -> Vec<(Duration, Op)> {
+    let keys = rng.random_range(200..1_000_u16);
+    let begin = rng.random_range(500_000..end.as_micros() as u64);
+    let over = *[50_000, 1_000_000, 20_000_000].choose(rng).unwrap_or(&1_000_000);
+    // All at one node, or anywhere.
+    let only = rng.random::<bool>().then(|| rng.random_range(1..=count));
+    let mut one = |number: u16| {
+        let at = Duration::from_micros(begin + rng.random_range(0..over)).min(end);
+        let (kind, key) = match rng.random_range(0..10) {
+            0 => (OpKind::Delete, rng.random_range(0..keys)),
+            1 => (OpKind::PutFor(10_000 + u64::from(number), ms(rng, 100, 40_000)), number),
+            _ => (OpKind::Put(10_000 + u64::from(number)), number),
+        };
+        let host = HostId(only.unwrap_or_else(|| rng.random_range(1..=count)));
+        (at, Op { host, key: MANY_FROM + key, kind, token: None })
+    };
+    (0..keys).map(&mut one).collect()
+}
+
+/// A few values of up to more bytes than one may have; together no more than pass between two nodes in twenty seconds.
+fn long_values(count: u16, end: Duration, bytes_a_ms: u32, rng: &mut StdRng) -> Vec<(Duration, Op)> {
+    let mut left = bytes_a_ms.saturating_mul(20_000).min(24 << 20);
+    let mut ops = Vec::new();
+    for number in 0..rng.random_range(0..8) {
+        let most = *[300 << 10, 3 << 20, 9 << 20].choose(rng).unwrap_or(&(300 << 10));
+        let bytes = rng.random_range(100 << 10..=most);
+        let at = Duration::from_micros(rng.random_range(500_000..end.as_micros() as u64));
+        let token = rng.random::<bool>().then(|| rng.random_range(0..12));
+        let (host, key) = (HostId(rng.random_range(1..=count)), rng.random_range(0..8));
+        if bytes <= left {
+            left -= bytes;
+            ops.push((at, Op { host, key, kind: OpKind::PutLong(20_000 + number, bytes), token }));
+        }
+    }
+    ops
 }
 
 fn faults(hosts: u16, end: Duration, options: PlanOptions, rng: &mut StdRng) -> Vec<(Duration, Fault)> {

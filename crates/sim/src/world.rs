@@ -39,6 +39,8 @@ pub struct Setting {
     pub network: NetworkConfig,
     /// How the protocol is paced. Its rules are taken from `rules`.
     pub core: CoreConfig,
+    /// What a write may be, at most. Its rules are taken from `rules`.
+    pub limits: WriteLimits,
     /// Whether clients keep the tokens that come with answers to writes, too.
     pub written_tokens: bool,
 }
@@ -152,7 +154,7 @@ impl World {
             ledger: Ledger::default(),
             dice,
             config: CoreConfig { rules: setting.rules, ..setting.core.clone() },
-            limits: WriteLimits { rules: setting.rules, ..WriteLimits::default() },
+            limits: WriteLimits { rules: setting.rules, ..setting.limits },
             trace: Trace::default(),
             count: Count::default(),
             broken: None,

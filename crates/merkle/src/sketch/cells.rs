@@ -10,7 +10,7 @@ use super::{
 const CELLS_A_LEAF: usize = 3;
 
 /// Number of cells that are kept beside leaves of so many bits.
-pub(crate) fn kept_cells(leaf_bits: u8) -> usize {
+pub fn kept_cells(leaf_bits: u8) -> usize {
     CELLS_A_LEAF << leaf_bits
 }
 

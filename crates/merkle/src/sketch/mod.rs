@@ -14,8 +14,9 @@ mod law;
 mod unit;
 mod wire;
 
+pub(crate) use cells::Sketch;
+pub use cells::kept_cells;
 pub use cells::{Cells, CellsThen};
-pub(crate) use cells::{Sketch, kept_cells};
 pub use decode::{Decoder, Progress};
 pub(crate) use estimate::{Likely, Prior};
 pub use field::Field;

@@ -1,9 +1,9 @@
 //! Root, counts and cells are those of the data: after each write by adding up what changed, and recomputed from what is
 //! stored at each opening and at the end.
 
-use merkle::{Frozen, Tree};
+use merkle::{Frozen, KEYS_PER_LEAF_MAX, LEAF_BITS_MIN, Tree, kept_cells};
 use model::Entry;
-use storage::{Marks, read_all};
+use storage::{Marks, View, read_all};
 
 use super::acknowledged::on_disk;
 use super::covered::is_purged;
@@ -103,8 +103,18 @@ fn adds_up(member: &Member) -> Result<(), String> {
 }
 
 fn recomputed(member: &Member) -> Result<(), String> {
+    // No more views are open than sessions are; where they are used up the cells are looked at another time.
+    let view = member.store.freeze().ok().map(|(view, _)| view);
+    let found = compared(member, view.map(|view| member.store.view(view)));
+    view.into_iter().for_each(|view| member.store.release(view));
+    found
+}
+
+/// Compares the store with a tree of as many leaves, made of what lies on the disk.
+fn compared(member: &Member, view: Option<View<'_>>) -> Result<(), String> {
     let rows = read_all(&*member.engine, &member.digest_key).map_err(|error| error.to_string())?;
-    let mut tree = Tree::with_keys(rows.len() as u64);
+    let opening = view.as_ref().map(View::opening).transpose().map_err(|error| error.to_string())?;
+    let mut tree = Tree::with_keys(KEYS_PER_LEAF_MAX << opening.map_or(LEAF_BITS_MIN, |it| it.leaf_bits));
     let watermark = member.store.marks().watermark;
     for (key, entry) in &rows {
         if !is_purged(entry, watermark) {
@@ -117,19 +127,12 @@ fn recomputed(member: &Member) -> Result<(), String> {
     if member.store.root() != tree.root() {
         return Err("the root is not that of the data".into());
     }
-    // No more views are open than sessions are; where they are used up the cells are looked at another time.
-    let Ok((view, _)) = member.store.freeze() else { return adds_up(member) };
-    let cells = if tree.leaf_bits() == 4 {
-        member.store.view(view).cells(0, 48).map(|cells| cells == tree.cells(0, 48))
-    } else {
-        Ok(true)
-    };
-    member.store.release(view);
-    match cells {
-        Ok(true) => adds_up(member),
-        Ok(false) => Err("the cells of the sketch are not those of the data".into()),
-        Err(error) => Err(error.to_string()),
+    let all = kept_cells(tree.leaf_bits());
+    let cells = view.map(|view| view.cells(0, all)).transpose().map_err(|error| error.to_string())?;
+    if cells.is_some_and(|cells| cells != tree.cells(0, all)) {
+        return Err("the cells of the sketch are not those of the data".into());
     }
+    adds_up(member)
 }
 
 #[cfg(test)]
