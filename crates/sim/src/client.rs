@@ -77,8 +77,12 @@ impl fmt::Display for Answer {
         match self {
             Self::Refused(why) => write!(f, "refused: {why}"),
             Self::Read(values, _) => {
-                let ends = values.iter().map(|value| &value[value.len().saturating_sub(ENDING)..]);
-                write!(f, "read {:?}", ends.map(String::from_utf8_lossy).collect::<Vec<_>>())
+                let ends = values.iter().map(|value| value.slice(value.len().saturating_sub(ENDING)..));
+                write!(
+                    f,
+                    "read {:?}",
+                    ends.map(|end| String::from_utf8_lossy(&end).into_owned()).collect::<Vec<_>>()
+                )
             }
             Self::Written(Some(dot)) => write!(f, "written {dot}"),
             Self::Written(None) => write!(f, "nothing to write"),
