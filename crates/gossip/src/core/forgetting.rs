@@ -322,6 +322,11 @@ impl Core {
         }
     }
 
+    /// This node was filled until now, with tombstones that have left the trees, too: for them the grace begins here.
+    pub(super) fn grace_begins_anew(&mut self, now: Duration) {
+        self.forgetting.purges.iter_mut().for_each(|purge| purge.at = now);
+    }
+
     /// What left the tree by these marks still stands in the trees of those that have not heard of them: they are met
     /// soon, however quiet it is. Who learns of them so passes them on.
     fn tell_of_marks(&mut self, env: Env<'_>) {

@@ -203,6 +203,7 @@ impl Core {
             self.schedule.set_needed(behind);
         }
         if self.meta.caught_up && !was.0 {
+            self.grace_begins_anew(now);
             if session.peer_behind() {
                 tracing::warn!(
                     "every member is behind; going on with what they hold together. Deletes may return"
