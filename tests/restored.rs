@@ -112,7 +112,9 @@ fn an_old_backup_is_noticed_refused_to_clients_and_healed() {
 #[test]
 #[ignore = "takes seven minutes"]
 fn what_nobody_remembers_to_have_deleted_goes_to_the_quarantine_file() {
-    let (cluster, gone, codes) = put_back(FLAGS, |cluster| {
+    let mut flags = FLAGS.to_vec();
+    flags.extend(["--forget-grace", "6m"]);
+    let (cluster, gone, codes) = put_back(&flags, |cluster| {
         for api in cluster.apis() {
             until("the tombstones have left the disk", Duration::from_secs(480), || {
                 let waiting = forgetting(api)?["waiting"].clone();

@@ -117,6 +117,10 @@ const FOUND: &[(u64, &str)] = &[
     (1_300_085_634, "one that is put back lets a wiped one in, and is told to leave"),
     (1_700_009_670, "a record lost, and a backup from before all others were met"),
     (1_800_040_654, "one that was filled takes a tombstone off its disk, and gets it again"),
+    (
+        1_800_075_364,
+        "an expired write of a slow clock, after all disks were put back, and a token from before",
+    ),
     (2_444, "a tree that grows over a record that has rotted"),
     (80_017_688, "a sponsor's disk is put back to before an addition"),
 ];

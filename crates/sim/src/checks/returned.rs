@@ -6,6 +6,7 @@ use model::{Dot, Entry, Sibling};
 
 use super::acknowledged::on_disk;
 use crate::host::Host;
+use crate::ledger::Written;
 use crate::world::World;
 
 impl World {
@@ -19,9 +20,9 @@ impl World {
             let held = member.seen.entries.iter();
             for (key, sibling) in held.flat_map(|(key, entry)| entry.siblings().iter().map(move |s| (key, s)))
             {
-                let Some(written) =
-                    self.ledger.dots.get(&sibling.dot()).filter(|written| !written.may_return)
-                else {
+                // One that was lost, and has expired by its own clock, a client may have taken for gone who saw a time above it.
+                let counts = |of: &&Written| !of.may_return && !(of.lost && self.ledger.is_expired(of));
+                let Some(written) = self.ledger.dots.get(&sibling.dot()).filter(counts) else {
                     continue;
                 };
                 if let Some(by) = written.replaced_by.iter().find(|by| self.is_kept(**by)) {
