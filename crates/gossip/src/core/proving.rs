@@ -155,13 +155,13 @@ impl Core {
     }
 
     /// Whether all that this node had written, and its disk may have lost, is here again as far as others had it. What one of
-    /// them held of it another may lack: where something is known to be missing, a session with each is waited for. Were one
+    /// them held of it another may lack: where records were lost a session with each is waited for. Were one
     /// enough, a backup that is taken before the others were met would vouch for what it never held.
     fn holds_all_of_its_own(&mut self, session: &Session) -> bool {
         if self.is_under_this_roster(session) {
             self.forgetting.completed.insert(session.peer());
         }
-        !self.meta.stability.old || self.others().all(|id| self.forgetting.completed.contains(&id))
+        !self.meta.stability.lost || self.others().all(|id| self.forgetting.completed.contains(&id))
     }
 
     /// A session has completed in which nothing was left out: all that the peer held is durably held here.
@@ -185,10 +185,9 @@ impl Core {
     fn completed(&mut self, session: &Session, held: Hlc, now: Duration) {
         let stands = |core: &Self| {
             let kept = &core.meta.stability;
-            (core.meta.caught_up, kept.unproven.is_some(), kept.old, kept.published)
+            (core.meta.caught_up, kept.unproven.is_some(), kept.lost, kept.published)
         };
         let was = stands(self);
-        self.meta.stability.held_by_peer(held);
         let has_all = self.holds_all_of_its_own(session);
         if session.terms() == Terms::AllBehind && !self.has_met_all(session) {
             return;

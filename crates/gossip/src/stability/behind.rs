@@ -71,7 +71,6 @@ impl Kept {
 mod tests {
     use super::*;
     use crate::roster::{Add, Removal};
-    use crate::rules::Rules;
 
     fn id(n: u64) -> NodeId {
         NodeId(n)
@@ -108,24 +107,5 @@ mod tests {
         proven.removed_unproven(held);
         proven.watermark = at(40);
         assert!(!proven.holds_too_little(id(1), &roster));
-    }
-
-    /// One that has held later times than the disk says were published shows that the disk is an old one.
-    #[test]
-    fn a_disk_is_known_to_be_old_by_lost_records_and_by_what_others_have_held() {
-        let mut kept = Kept { published: at(90), ..Kept::default() };
-        kept.begin_life(at(95));
-        kept.held_by_peer(at(90));
-        assert_eq!((kept.unproven, kept.old), (Some(at(90)), false), "it is as new as they know");
-        kept.held_by_peer(at(92));
-        assert_eq!((kept.unproven, kept.old), (Some(at(92)), true));
-        kept.held_by_peer(at(91));
-        assert_eq!((kept.unproven, kept.old), (Some(at(92)), true));
-        kept.be_proven();
-        assert!(!kept.old);
-        kept.held_by_peer(at(200));
-        assert!(!kept.old, "nothing is asked of a disk that is proven");
-        kept.lost_records(Rules::default());
-        assert_eq!((kept.unproven, kept.old), (Some(Hlc::ZERO), true));
     }
 }

@@ -61,9 +61,8 @@ pub struct Kept {
     /// From a start until a session has shown that the disk is not an old one: the own component as the disk said that it was
     /// last published (H25), or as a peer has held it since.
     pub unproven: Option<Hlc>,
-    /// Whether it is one: records were lost, or a peer has held more of this node than the disk says was published. Then
-    /// each other member may hold a part of what is missing here.
-    pub old: bool,
+    /// Whether records were lost from it: each other member may hold a part of what is missing here.
+    pub lost: bool,
     /// Since the start of which life the disk may be one from when this node was alone (H32): whom it has let in since then
     /// knows no more of the cluster. None once a session has shown otherwise.
     pub alone: Option<Hlc>,
@@ -96,14 +95,13 @@ impl Kept {
 
     /// A peer has held so much of this node.
     pub fn held_by_peer(&mut self, held: Hlc) {
-        self.old |= self.unproven.is_some_and(|unproven| held > unproven);
         self.unproven = self.unproven.map(|unproven| unproven.max(held));
     }
 
     /// The disk is not an old one, as far as anybody can tell.
     pub fn be_proven(&mut self) {
         self.go_on();
-        (self.unproven, self.alone, self.old) = (None, None, false);
+        (self.unproven, self.alone, self.lost) = (None, None, false);
     }
 
     /// What a peer has held of this node since its start counts as published, up to the watermark: no time under that comes
@@ -118,7 +116,9 @@ impl Kept {
     pub fn lost_records(&mut self, rules: Rules) {
         if rules.hold(Rule::H17) {
             self.vector = Vector::default();
-            (self.unproven, self.old) = (Some(Hlc::ZERO), true);
+            // One that has just been let in has an empty engine, too, and vouched for nothing yet.
+            self.lost |= self.published > Hlc::ZERO;
+            self.unproven = Some(Hlc::ZERO);
         }
         if rules.hold(Rule::H30) {
             self.behind.get_or_insert(Cause::Lost);
