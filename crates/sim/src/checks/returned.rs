@@ -21,7 +21,7 @@ impl World {
             for (key, sibling) in held.flat_map(|(key, entry)| entry.siblings().iter().map(move |s| (key, s)))
             {
                 // One that was lost, and has expired by its own clock, a client may have taken for gone who saw a time above it.
-                let counts = |of: &&Written| !of.may_return && !(of.lost && self.ledger.is_expired(of));
+                let counts = |of: &&Written| !(of.may_return || of.lost && self.ledger.is_expired(of));
                 let Some(written) = self.ledger.dots.get(&sibling.dot()).filter(counts) else {
                     continue;
                 };
