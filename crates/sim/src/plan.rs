@@ -205,7 +205,7 @@ fn many_keys(count: u16, end: Duration, rng: &mut StdRng) -> Vec<(Duration, Op)>
     (0..keys).map(&mut one).collect()
 }
 
-/// A few values of up to more bytes than one may have; together no more than pass between two nodes in twenty seconds.
+/// A few values of 100 KiB to 9 MiB, which travel in pieces; together no more than pass between two nodes in twenty seconds.
 fn long_values(count: u16, end: Duration, bytes_a_ms: u32, rng: &mut StdRng) -> Vec<(Duration, Op)> {
     let mut left = bytes_a_ms.saturating_mul(20_000).min(24 << 20);
     let mut ops = Vec::new();

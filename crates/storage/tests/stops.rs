@@ -167,7 +167,7 @@ fn a_record_of_another_digest_key_is_damaged() {
 fn a_write_within_which_damage_is_found_is_written() {
     let (engine, store) = filled();
     let (at, good) = record(&engine, &key("k07"));
-    // No scan of heads sees a changed value, nor does anybody read this one.
+    // The digest at a record's head, of which the leaves to come are made; nobody reads this one otherwise.
     let mut bad = good.to_vec();
     bad[0] ^= 1;
     engine.damage(Space::Entries, &at, Some(bad.into()));

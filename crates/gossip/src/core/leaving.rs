@@ -249,7 +249,7 @@ impl Core {
         let counts = |earlier: &BTreeSet<SessionId>| !earlier.contains(&session.id());
         if matches!(&self.leaving.step, Some(Step::HandingOver { earlier, .. }) if counts(earlier))
             && self.is_partner(session.peer())
-            && !self.may_leave_a_stranger(env.now.mono)
+            && !self.would_leave_a_guest_alone(env.now.mono)
         {
             tracing::info!(to = %self.meta.roster.shown_name(session.peer()), "handed over what this node holds");
             let _ = self.go(false, env);

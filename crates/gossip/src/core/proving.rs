@@ -48,9 +48,13 @@ impl Core {
 
     /// Whether this node has let somebody in while its disk may be an old one: the newcomer knows the cluster from that disk
     /// alone, and must not be left with it before those who know better have had time to call.
-    pub(super) fn may_leave_a_stranger(&self, now: Duration) -> bool {
-        let is_unproven = self.meta.stability.unproven.is_some();
-        is_unproven && self.forgetting.let_in && now < self.forgetting.last_heard + ALL_NEW_AFTER
+    pub(super) fn would_leave_a_guest_alone(&self, now: Duration) -> bool {
+        self.meta.stability.unproven.is_some() && self.forgetting.let_in && self.others_may_call(now)
+    }
+
+    /// Whether members that this disk does not name may call yet.
+    fn others_may_call(&self, now: Duration) -> bool {
+        now < self.forgetting.last_heard + ALL_NEW_AFTER
     }
 
     /// Whoever is the only member has nobody to be behind of; where it surely is, it has nobody to be proven by either.
@@ -132,7 +136,7 @@ impl Core {
     /// Whether no member has heard of anybody since its start who had been there all along, as after a power cut: as far as
     /// known here, and under this roster, in which each one's life is; and nobody else has called meanwhile.
     fn all_unproven(&self, now: Duration) -> bool {
-        if now < self.forgetting.last_heard + ALL_NEW_AFTER {
+        if self.others_may_call(now) {
             return false;
         }
         let said = |id| self.forgetting.known.under(self.forgetting.version, id);
@@ -185,7 +189,7 @@ impl Core {
     fn completed(&mut self, session: &Session, held: Hlc, now: Duration) {
         let stands = |core: &Self| {
             let kept = &core.meta.stability;
-            (core.meta.caught_up, kept.unproven.is_some(), kept.lost, kept.published)
+            (core.meta.caught_up, kept.unproven.is_some(), kept.published)
         };
         let was = stands(self);
         let has_all = self.holds_all_of_its_own(session);

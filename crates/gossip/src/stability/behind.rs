@@ -53,7 +53,7 @@ impl Kept {
     /// this node's disk does: else that may be an old one still, and has what the other side held of this node at least,
     /// up to `held`.
     pub fn completed(&mut self, me: NodeId, roster: &Roster, proves: bool, held: Hlc) -> bool {
-        self.held_by_peer(held);
+        self.unproven = self.unproven.map(|unproven| unproven.max(held));
         self.go_on();
         if proves {
             self.be_proven();

@@ -61,7 +61,7 @@ pub struct Kept {
     /// From a start until a session has shown that the disk is not an old one: the own component as the disk said that it was
     /// last published (H25), or as a peer has held it since.
     pub unproven: Option<Hlc>,
-    /// Whether records were lost from it: each other member may hold a part of what is missing here.
+    /// Whether it is unproven since records were lost from it: each other member may hold a part of what is missing here.
     pub lost: bool,
     /// Since the start of which life the disk may be one from when this node was alone (H32): whom it has let in since then
     /// knows no more of the cluster. None once a session has shown otherwise.
@@ -91,11 +91,6 @@ impl Kept {
     #[must_use]
     pub fn vouched(&self, at: Hlc) -> Hlc {
         self.unproven.map_or(at, |unproven| unproven.min(at))
-    }
-
-    /// A peer has held so much of this node.
-    pub fn held_by_peer(&mut self, held: Hlc) {
-        self.unproven = self.unproven.map(|unproven| unproven.max(held));
     }
 
     /// The disk is not an old one, as far as anybody can tell.
