@@ -7,12 +7,11 @@ mod importing;
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::Method;
-use support::{Api, Cluster, Ran, SOON, ask, fails, json, mangrove, run, until};
+use support::{Api, Cluster, Ran, SOON, ask, fails, json, mangrove, quarantine, quarantined, run, until};
 
 const FLAGS: &[&str] = &["--repair-interval", "200ms", "--allow-drills"];
 
@@ -22,10 +21,6 @@ fn evict_once_down(api: Api, name: &str) -> Ran {
         let ran = ask(api, &["evict", name, "--json"]);
         if ran.code() == Some(0) { Ok(ran) } else { Err(ran.stderr) }
     })
-}
-
-fn quarantine(arguments: &[&str], file: &Path) -> Ran {
-    run(mangrove().arg("quarantine").args(arguments).arg(file), SOON)
 }
 
 #[test]
@@ -339,12 +334,6 @@ fn wait_searched(api: Api) {
         let text = api.fetch("/readyz")?.text();
         if text.contains("Its data directory is kept") { Ok(()) } else { Err(text) }
     });
-}
-
-/// The keys in a node's quarantine file.
-fn quarantined(home: &Path) -> BTreeSet<String> {
-    let listed = json(&quarantine(&["list", "--json"], home).expect(0));
-    listed.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Writes keys of their own to a node all the time, while `act` is done; gives those that were acknowledged.

@@ -18,7 +18,7 @@ mod wait;
 mod workload;
 
 pub use cluster::Cluster;
-pub use command::{ask, fails, json};
+pub use command::{ask, fails, json, quarantine, quarantined};
 pub use disk::SmallDisk;
 pub use folder::copy_folder;
 pub use http::{Answer, Api, Siblings, encoded};
